@@ -1,0 +1,139 @@
+// Package event is the closed set of things that happen to the security of a
+// home, and their log. Whoever sees one happen emits it; nobody decides anything
+// here.
+//
+// An event never holds a secret: no password, token, cookie, invitation, code or
+// webhook id goes into any of its fields. Addresses and names of people do; the
+// log belongs to the owner and stays in the house.
+package event
+
+import "time"
+
+// Event is one thing that happened.
+type Event struct {
+	Time   time.Time `json:"time"`             // when; Log.Emit fills in the zero time
+	Kind   Kind      `json:"kind"`             // what
+	Person string    `json:"person,omitempty"` // name of the person, as the owner calls them
+	Device string    `json:"device,omitempty"` // identity's id of the device
+	Door   string    `json:"door,omitempty"`   // policy's name of the door
+	Addr   string    `json:"addr,omitempty"`   // client address, without port
+	Route  string    `json:"route,omitempty"`  // ha's name of the route
+	Detail string    `json:"detail,omitempty"` // what else the owner needs, in a few words
+}
+
+// Kind says what happened. Its text is what scripts match on and never changes.
+type Kind string
+
+// The kinds.
+const (
+	Started           Kind = "started"            // the gateway began to serve
+	Stopped           Kind = "stopped"            // the gateway stopped
+	SignedIn          Kind = "signed-in"          // a browser got a session
+	Confirmed         Kind = "confirmed"          // a live session proved itself again
+	SignInFailed      Kind = "sign-in-failed"     // wrong passkey, code, name or invitation
+	SignedOut         Kind = "signed-out"         // a session ended because its person said so
+	SessionEnded      Kind = "session-ended"      // a session was ended by the owner
+	SessionExpired    Kind = "session-expired"    // a session ran out
+	PersonAdded       Kind = "person-added"       // the owner named a person
+	PersonRemoved     Kind = "person-removed"     // a person and all that is theirs was shut out
+	Invited           Kind = "invited"            // an invitation was made
+	DeviceEnrolled    Kind = "device-enrolled"    // a device became known
+	DeviceRevoked     Kind = "device-revoked"     // a device is shut out for good
+	ApprovalAsked     Kind = "approval-asked"     // a browser asks to be approved
+	ApprovalGranted   Kind = "approval-granted"   // a known device approved it
+	ApprovalDenied    Kind = "approval-denied"    // a known device denied it, or gave the wrong number
+	PasskeyAdded      Kind = "passkey-added"      // a person has another passkey
+	PasskeyCloned     Kind = "passkey-cloned"     // a passkey's counter went backwards: there may be two of it
+	TOTPChanged       Kind = "totp-changed"       // a person has a new authenticator secret
+	RecoveryUsed      Kind = "recovery-used"      // a printed recovery code was used
+	RecoveryRenewed   Kind = "recovery-renewed"   // new recovery codes were made
+	HALogin           Kind = "ha-login"           // Home Assistant accepted a login
+	HALoginFailed     Kind = "ha-login-failed"    // Home Assistant refused a login
+	HAUserBound       Kind = "ha-user-bound"      // a person's Home Assistant user became known
+	OtherHAUser       Kind = "other-ha-user"      // a device signed in to Home Assistant as somebody else
+	TokenLearned      Kind = "token-learned"      // a device got tokens from Home Assistant
+	TokenRevoked      Kind = "token-revoked"      // Home Assistant was told to revoke a token
+	Refused           Kind = "refused"            // a request was refused
+	BadRequest        Kind = "bad-request"        // bytes arrived that no honest client sends
+	Banned            Kind = "banned"             // a source is not listened to for a while
+	Unbanned          Kind = "unbanned"           // a source is listened to again
+	AccountSlowed     Kind = "account-slowed"     // codes for an account are refused to unknown devices for a while
+	SocketEnded       Kind = "socket-ended"       // a live connection was closed because its session ended
+	HADown            Kind = "ha-down"            // Home Assistant does not answer
+	HAUp              Kind = "ha-up"              // Home Assistant answers again
+	CertificateMade   Kind = "certificate-made"   // the local authority issued a certificate
+	PublishingStarted Kind = "publishing-started" // Home Assistant's onboarding is finished, the doors open
+)
+
+// sentences says each kind in words for the owner, who reads them after the time
+// and before the details.
+var sentences = map[Kind]string{
+	Started:           "Gatehouse started",
+	Stopped:           "Gatehouse stopped",
+	SignedIn:          "Signed in",
+	Confirmed:         "Confirmed it is them",
+	SignInFailed:      "Sign-in failed",
+	SignedOut:         "Signed out",
+	SessionEnded:      "Session ended by the owner",
+	SessionExpired:    "Session ran out",
+	PersonAdded:       "Person added",
+	PersonRemoved:     "Person removed",
+	Invited:           "Invitation made",
+	DeviceEnrolled:    "Device became known",
+	DeviceRevoked:     "Device revoked",
+	ApprovalAsked:     "A browser asks to be approved",
+	ApprovalGranted:   "Browser approved",
+	ApprovalDenied:    "Browser denied",
+	PasskeyAdded:      "Passkey added",
+	PasskeyCloned:     "Passkey may have been copied: its counter went backwards",
+	TOTPChanged:       "Authenticator app changed",
+	RecoveryUsed:      "Recovery code used",
+	RecoveryRenewed:   "Recovery codes renewed",
+	HALogin:           "Logged in to Home Assistant",
+	HALoginFailed:     "Wrong password or code for Home Assistant",
+	HAUserBound:       "Home Assistant user is now known",
+	OtherHAUser:       "Logged in to Home Assistant as somebody else; refused",
+	TokenLearned:      "Device got tokens from Home Assistant",
+	TokenRevoked:      "Token revoked at Home Assistant",
+	Refused:           "Request refused",
+	BadRequest:        "Malformed request refused",
+	Banned:            "Address is not listened to for a while",
+	Unbanned:          "Address is listened to again",
+	AccountSlowed:     "Too many wrong codes: unknown devices have to wait",
+	SocketEnded:       "Live connection closed",
+	HADown:            "Home Assistant does not answer",
+	HAUp:              "Home Assistant answers again",
+	CertificateMade:   "Certificate made",
+	PublishingStarted: "Home Assistant is set up: the doors are open",
+}
+
+// Kinds returns every kind, in the order in which they are declared.
+func Kinds() []Kind {
+	return []Kind{
+		Started, Stopped, SignedIn, Confirmed, SignInFailed, SignedOut, SessionEnded, SessionExpired,
+		PersonAdded, PersonRemoved, Invited, DeviceEnrolled, DeviceRevoked,
+		ApprovalAsked, ApprovalGranted, ApprovalDenied,
+		PasskeyAdded, PasskeyCloned, TOTPChanged, RecoveryUsed, RecoveryRenewed,
+		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,
+		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
+		HADown, HAUp, CertificateMade, PublishingStarted,
+	}
+}
+
+// Sentence returns the words of a kind; for a kind that is not one of the set it
+// returns the kind itself.
+func (k Kind) Sentence() string {
+	if s, ok := sentences[k]; ok {
+		return s
+	}
+	return string(k)
+}
+
+// Severe reports whether the owner should hear of it at once.
+func (k Kind) Severe() bool {
+	switch k {
+	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved:
+		return true
+	}
+	return false
+}
