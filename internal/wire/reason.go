@@ -1,0 +1,69 @@
+package wire
+
+// Reason says why a request or a connection was refused. It is for counting and
+// for the owner; a client never sees it. The set is closed: see Reasons.
+type Reason string
+
+// What is wrong with the bytes.
+const (
+	ReasonLineEnd        Reason = "bare carriage return or line feed"
+	ReasonLine           Reason = "malformed request line"
+	ReasonMethod         Reason = "method not served"
+	ReasonVersion        Reason = "version other than HTTP/1.1"
+	ReasonTarget         Reason = "target is not a path"
+	ReasonFold           Reason = "folded header line"
+	ReasonHeaderName     Reason = "malformed header name"
+	ReasonHeaderValue    Reason = "malformed header value"
+	ReasonUnderscore     Reason = "underscore in the name of a header that frames, names or authenticates"
+	ReasonRepeated       Reason = "header repeated"
+	ReasonHost           Reason = "host missing, repeated or malformed"
+	ReasonLength         Reason = "malformed content length"
+	ReasonCoding         Reason = "transfer encoding other than chunked"
+	ReasonFraming        Reason = "content length beside transfer encoding"
+	ReasonBody           Reason = "body where none belongs"
+	ReasonConnection     Reason = "connection option not known"
+	ReasonUpgrade        Reason = "malformed upgrade"
+	ReasonExpect         Reason = "expectation not known"
+	ReasonTrailer        Reason = "trailer"
+	ReasonChunk          Reason = "malformed chunk"
+	ReasonTruncated      Reason = "ended in the middle"
+	ReasonPseudoHeader   Reason = "odd pseudo-header"
+	ReasonHello          Reason = "malformed ClientHello"
+	ReasonName           Reason = "name not served"
+	ReasonHandshake      Reason = "handshake failed"
+	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
+)
+
+// What is too much or too slow.
+const (
+	ReasonLongLine     Reason = "line too long"
+	ReasonLongHead     Reason = "headers too long"
+	ReasonManyHeaders  Reason = "too many headers"
+	ReasonSlowHead     Reason = "headers too slow"
+	ReasonSlowBody     Reason = "body too slow"
+	ReasonSlowReader   Reason = "client does not read"
+	ReasonSlowHello    Reason = "ClientHello too slow"
+	ReasonTooMany      Reason = "too many connections"
+	ReasonTooManyOfOne Reason = "too many connections of one address"
+)
+
+// Reasons lists the whole set.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonLineEnd, ReasonLine, ReasonMethod, ReasonVersion, ReasonTarget, ReasonFold, ReasonHeaderName,
+		ReasonHeaderValue, ReasonUnderscore, ReasonRepeated, ReasonHost, ReasonLength, ReasonCoding, ReasonFraming,
+		ReasonBody, ReasonConnection, ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonTruncated,
+		ReasonPseudoHeader, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
+		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
+		ReasonTooMany, ReasonTooManyOfOne,
+	}
+}
+
+// RefusedError is a refusal as an error: what a handler gets from reading a body
+// that turned out malformed, and what CheckHTTP2 and ReadClientHello return.
+type RefusedError struct{ Reason Reason }
+
+// Error says the reason.
+func (e *RefusedError) Error() string { return "wire: " + string(e.Reason) }
+
+func refuse(r Reason) error { return &RefusedError{r} }
