@@ -44,6 +44,11 @@ type Config struct {
 	Ban        time.Duration    // how long a source is not listened to; 10 min
 	MaxSources int              // how many sources are remembered; 16384
 	Now        func() time.Time // the clock; time.Now
+
+	// Banned and Slowed, where set, are told once when a source or an account (as it
+	// was typed, shortened) is acted on, and until when. They are called by Fail, with no lock held.
+	Banned func(source netip.Addr, until time.Time)
+	Slowed func(account string, until time.Time)
 }
 
 // Guard counts. It is safe for use by several goroutines.
@@ -79,28 +84,35 @@ func New(cfg Config) *Guard {
 	}
 }
 
-// Verdict is what a failure led to.
-type Verdict struct {
-	Banned bool // the source is not listened to from now on
-	Slowed bool // the account is slowed from now on
-}
-
 // Fail counts a failure of a source and, if account is not empty, of an account
 // (a name as it was typed; case and surrounding spaces do not matter).
-func (g *Guard) Fail(addr netip.Addr, account string) Verdict {
-	var v Verdict
-	now := g.cfg.Now()
+func (g *Guard) Fail(addr netip.Addr, account string) {
+	source, account := Source(addr), key(account)
+	banned, slowed := g.fail(source, account, g.cfg.Now())
+	if !banned.IsZero() && g.cfg.Banned != nil {
+		g.cfg.Banned(source, banned)
+	}
+	if !slowed.IsZero() && g.cfg.Slowed != nil {
+		g.cfg.Slowed(account, slowed)
+	}
+}
+
+// fail returns until when the source is banned and the account slowed by this
+// failure; the zero time where it was not the one too many.
+func (g *Guard) fail(source netip.Addr, account string, now time.Time) (banned, slowed time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if addr.IsValid() {
-		c := g.sources.get(Source(addr), now)
-		v.Banned = !now.Before(c.until) && c.fail(now, g.cfg, g.cfg.Ban)
+	if source.IsValid() {
+		if c := g.sources.get(source, now); !now.Before(c.until) && c.fail(now, g.cfg, g.cfg.Ban) {
+			banned = c.until
+		}
 	}
-	if account = key(account); account != "" {
-		c := g.accounts.get(account, now)
-		v.Slowed = !now.Before(c.until) && g.slow(c, now)
+	if account != "" {
+		if c := g.accounts.get(account, now); !now.Before(c.until) && g.slow(c, now) {
+			slowed = c.until
+		}
 	}
-	return v
+	return banned, slowed
 }
 
 // slow counts a failure of an account that is not slowed now.
