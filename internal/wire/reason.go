@@ -28,6 +28,7 @@ const (
 	ReasonChunk          Reason = "malformed chunk"
 	ReasonTruncated      Reason = "ended in the middle"
 	ReasonPseudoHeader   Reason = "odd pseudo-header"
+	ReasonHTTP2          Reason = "HTTP/2 used against its rules"
 	ReasonHello          Reason = "malformed ClientHello"
 	ReasonName           Reason = "name not served"
 	ReasonHandshake      Reason = "handshake failed"
@@ -53,7 +54,7 @@ func Reasons() []Reason {
 		ReasonLineEnd, ReasonLine, ReasonMethod, ReasonVersion, ReasonTarget, ReasonFold, ReasonHeaderName,
 		ReasonHeaderValue, ReasonUnderscore, ReasonRepeated, ReasonHost, ReasonLength, ReasonCoding, ReasonFraming,
 		ReasonBody, ReasonConnection, ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonTruncated,
-		ReasonPseudoHeader, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
+		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
 		ReasonTooMany, ReasonTooManyOfOne,
 	}
