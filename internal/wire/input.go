@@ -146,7 +146,7 @@ func (in *input) readHead(now time.Time, first time.Duration) (text string, line
 			}
 			end := scan + i
 			switch {
-			case end == lineStart || unread[end-1] != '\r':
+			case end == lineStart || unread[end-1] != '\r' || unread[lineStart] == '\r' && end-1 > lineStart:
 				return "", 0, refuse(ReasonLineEnd)
 			case end-1-lineStart > in.limits.MaxLine:
 				return "", 0, refuse(ReasonLongLine)
