@@ -23,16 +23,6 @@ CREATE TABLE people (
     removed      BIGINT NOT NULL -- 0 while the person is one of the house
 );
 
-CREATE TABLE passkeys (
-    id        BYTEA PRIMARY KEY,
-    person_id TEXT NOT NULL REFERENCES people (id),
-    rp_id     TEXT NOT NULL, -- the host name that it was made for
-    record    BYTEA NOT NULL,
-    created   BIGINT NOT NULL,
-    last_used BIGINT NOT NULL
-);
-CREATE INDEX passkeys_person ON passkeys (person_id);
-
 CREATE TABLE recovery_codes (
     hash      BYTEA PRIMARY KEY,
     person_id TEXT NOT NULL REFERENCES people (id)
@@ -51,6 +41,17 @@ CREATE TABLE devices (
     revoked   BIGINT NOT NULL -- 0 while it is known; never back to 0
 );
 CREATE INDEX devices_person ON devices (person_id);
+
+CREATE TABLE passkeys (
+    id        BYTEA PRIMARY KEY,
+    person_id TEXT NOT NULL REFERENCES people (id),
+    device_id TEXT REFERENCES devices (id) ON DELETE SET NULL, -- where it was made
+    rp_id     TEXT NOT NULL, -- the host name that it was made for
+    record    BYTEA NOT NULL,
+    created   BIGINT NOT NULL,
+    last_used BIGINT NOT NULL
+);
+CREATE INDEX passkeys_person ON passkeys (person_id);
 
 CREATE TABLE sessions (
     id        TEXT PRIMARY KEY,
@@ -91,8 +92,8 @@ DROP TABLE access_tokens;
 DROP TABLE refresh_tokens;
 DROP TABLE invitations;
 DROP TABLE sessions;
+DROP TABLE passkeys;
 DROP TABLE devices;
 DROP TABLE recovery_codes;
-DROP TABLE passkeys;
 DROP TABLE people;
 DROP TABLE secrets;

@@ -1,0 +1,388 @@
+package identity
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"math/big"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
+	"gatehouse/internal/policy"
+)
+
+// Bounds of the questions that are open at once.
+const (
+	askFor         = 5 * time.Minute
+	maxAsks        = 16
+	maxAsksOutside = 12 // of these, from outside of home
+	maxAsksSource  = 2  // of one address, or of one /64
+)
+
+// ask is a browser that waits for a known device's word.
+type ask struct {
+	id      string
+	ticket  hash
+	code    string
+	number  int
+	visit   Visit
+	source  netip.Addr
+	asked   time.Time
+	expires time.Time
+	state   ApprovalState
+	taken   bool    // somebody approves it at this moment
+	device  *device // once approved
+}
+
+// asks are the open questions. An answered one stays until its browser has heard
+// the answer or it runs out, and keeps its place so long.
+type asks struct {
+	mu  sync.Mutex
+	all map[string]*ask // by id
+}
+
+// AskApproval asks the known devices to let a browser in. ErrBusy where too many
+// questions are open, from this address or in all.
+func (i *Identity) AskApproval(ctx context.Context, v Visit) (Approval, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(90))
+	if err != nil {
+		return Approval{}, err
+	}
+	ticket, now := newCookie(), i.cfg.Now()
+	v.Cookie, v.UserAgent = "", cleanUserAgent(v.UserAgent)
+	q := &ask{ticket: hashOf(ticket), code: randomText(approveLen), number: 10 + int(n.Int64()), visit: v, source: sourceOf(v.Addr),
+		asked: now, expires: now.Add(askFor), state: ApprovalWaiting}
+	if !i.asks.add(q, now) {
+		return Approval{}, ErrBusy
+	}
+	i.emit(event.ApprovalAsked, &v, nil, "", describe(v.UserAgent))
+	return Approval{Ticket: ticket, Code: grouped(q.code), Number: q.number, Expires: q.expires}, nil
+}
+
+// sourceOf returns what an address is counted as: an IPv4 address itself, an IPv6
+// address its /64.
+func sourceOf(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if p, err := a.Prefix(64); err == nil && a.Is6() {
+		return p.Addr()
+	}
+	return a
+}
+
+// add takes a question in if there is room for it; what has run out makes room.
+func (s *asks) add(q *ask, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = make(map[string]*ask)
+	}
+	open, outside, same := 0, 0, 0
+	for _, other := range s.all {
+		if other.over(now) {
+			continue
+		}
+		open++
+		if !other.visit.AtHome {
+			outside++
+		}
+		if other.source == q.source {
+			same++
+		}
+	}
+	if open >= maxAsks || same >= maxAsksSource || !q.visit.AtHome && outside >= maxAsksOutside {
+		return false
+	}
+	q.id = newID(s.all)
+	s.all[q.id] = q
+	return true
+}
+
+// over reports whether a question ran out.
+func (q *ask) over(now time.Time) bool { return !now.Before(q.expires) }
+
+// PollApproval says how far a question is. The cookie comes once, with
+// ApprovalApproved; after that the ticket is gone.
+func (i *Identity) PollApproval(ctx context.Context, v Visit, ticket string) (ApprovalState, string, error) {
+	q := i.asks.byTicket(hashOf(ticket), i.cfg.Now())
+	if q == nil {
+		return ApprovalGone, "", nil
+	}
+	switch state := i.asks.stateOf(q); state {
+	case ApprovalApproved:
+		cookie, err := i.collect(ctx, v, q)
+		return state, cookie, err
+	case ApprovalDenied:
+		i.asks.drop(q)
+		return state, "", nil
+	default:
+		return state, "", nil
+	}
+}
+
+func (s *asks) byTicket(h hash, now time.Time) *ask {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.all {
+		if q.ticket == h && !q.over(now) {
+			return q
+		}
+	}
+	return nil
+}
+
+func (s *asks) stateOf(q *ask) ApprovalState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return q.state
+}
+
+// drop forgets a question; false where somebody else did.
+func (s *asks) drop(q *ask) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.all[q.id]
+	delete(s.all, q.id)
+	return ok
+}
+
+// putBack takes a question in again whose browser could not be answered.
+func (s *asks) putBack(q *ask) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[q.id] = q
+}
+
+// collect gives an approved browser its session, once.
+func (i *Identity) collect(ctx context.Context, v Visit, q *ask) (cookie string, err error) {
+	if !i.asks.drop(q) {
+		return "", ErrRefused
+	}
+	defer func() {
+		if err != nil && err != ErrRevoked {
+			i.asks.putBack(q)
+		}
+	}()
+	i.writing.Lock()
+	defer i.writing.Unlock()
+	if !q.device.revoked.IsZero() {
+		return "", ErrRevoked
+	}
+	a := &admission{now: i.cfg.Now(), device: q.device}
+	i.giveSession(a, v)
+	if err := i.change(ctx, a.write, func() { i.apply(a, false) }); err != nil {
+		return "", err
+	}
+	i.emit(event.DeviceEnrolled, &v, q.device.person, q.device.id, q.device.name)
+	return a.cookie, nil
+}
+
+// Waiting returns the questions that wait for an answer, the oldest first.
+func (i *Identity) Waiting() []Waiting {
+	now := i.cfg.Now()
+	i.asks.mu.Lock()
+	defer i.asks.mu.Unlock()
+	var all []Waiting
+	for _, q := range i.asks.all {
+		if q.state != ApprovalWaiting || q.over(now) {
+			continue
+		}
+		w := Waiting{ID: q.id, Door: string(q.visit.Door), UserAgent: q.visit.UserAgent, Name: describe(q.visit.UserAgent),
+			Asked: q.asked, Expires: q.expires}
+		if q.visit.Addr.IsValid() {
+			w.Addr = q.visit.Addr.String()
+		}
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b Waiting) int { return cmp.Or(a.Asked.Compare(b.Asked), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
+
+// Approve lets the browser that asks in as a device of the one who approves.
+// ErrNotFresh unless they have just confirmed that it is them, ErrWrongNumber where
+// the number is not the one that the browser shows: then it is denied, for a person
+// who approves something else than what they look at is being tricked.
+func (i *Identity) Approve(ctx context.Context, by policy.Who, id string, number int) error {
+	if by.Proof < policy.ProofFresh {
+		return ErrNotFresh
+	}
+	p, err := i.approver(by)
+	if err != nil {
+		return err
+	}
+	q, to := i.asks.answer(i.cfg.Now(), func(q *ask) bool { return q.id == id }, func(q *ask) ApprovalState {
+		if q.number != number {
+			return ApprovalDenied
+		}
+		return ApprovalApproved
+	})
+	switch {
+	case q == nil:
+		return ErrNotFound
+	case to == ApprovalDenied:
+		i.emit(event.ApprovalDenied, &q.visit, p, "", "wrong number")
+		return ErrWrongNumber
+	}
+	_, err = i.grant(ctx, q, p)
+	return err
+}
+
+// approver returns the person of a device that may answer questions now.
+func (i *Identity) approver(by policy.Who) (*person, error) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	d, ok := i.devices[by.Device]
+	switch {
+	case !ok, d.person.id != by.Person, d.person.role < policy.RoleMember, by.Proof < policy.ProofDevice:
+		return nil, ErrNotFound
+	case !d.revoked.IsZero():
+		return nil, ErrRevoked
+	}
+	return d.person, nil
+}
+
+// answer settles the one waiting question that match is true of, as verdict says,
+// and returns it and the verdict; nil if there is none. An approved question waits
+// on, for its browser, until it is granted.
+func (s *asks) answer(now time.Time, match func(*ask) bool, verdict func(*ask) ApprovalState) (*ask, ApprovalState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.all {
+		if !match(q) || q.state != ApprovalWaiting || q.over(now) || q.taken {
+			continue
+		}
+		to := verdict(q)
+		if to == ApprovalApproved {
+			q.taken = true
+		} else {
+			q.state = to
+		}
+		return q, to
+	}
+	return nil, ApprovalGone
+}
+
+// grant makes the browser of an approved question a device of p.
+func (i *Identity) grant(ctx context.Context, q *ask, p *person) (Device, error) {
+	d, err := i.addApproved(ctx, q, p)
+	i.asks.mu.Lock()
+	q.taken = false
+	if err == nil {
+		q.device, q.state = d, ApprovalApproved
+	}
+	i.asks.mu.Unlock()
+	if err != nil {
+		return Device{}, err
+	}
+	i.emit(event.ApprovalGranted, &q.visit, p, d.id, d.name)
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return d.public(), nil
+}
+
+func (i *Identity) addApproved(ctx context.Context, q *ask, p *person) (*device, error) {
+	i.writing.Lock()
+	defer i.writing.Unlock()
+	now := i.cfg.Now()
+	if !p.removed.IsZero() {
+		return nil, ErrNotFound
+	}
+	dropped, err := i.makeRoom(p, now)
+	if err != nil {
+		return nil, err
+	}
+	d := newDevice(newID(i.devices), p, kindBrowser, describe(q.visit.UserAgent), now)
+	d.seen.Store(ms(now))
+	d.at(q.visit.Door, q.visit.Addr)
+	a := &admission{now: now, device: d, dropped: dropped, isNew: true}
+	return d, i.change(ctx, a.writeDevice, func() { i.applyDevice(a) })
+}
+
+// Deny turns the browser that asks away. Any live device of any person may.
+func (i *Identity) Deny(ctx context.Context, by policy.Who, id string) error {
+	p, err := i.approver(by)
+	if err != nil {
+		return err
+	}
+	q, _ := i.asks.answer(i.cfg.Now(), func(q *ask) bool { return q.id == id }, func(*ask) ApprovalState { return ApprovalDenied })
+	if q == nil {
+		return ErrNotFound
+	}
+	i.emit(event.ApprovalDenied, &q.visit, p, "", "")
+	return nil
+}
+
+// ApproveCode lets the browser that shows a code in as a device of a person, by
+// name. It is for the machine itself, where no proof is asked for.
+func (i *Identity) ApproveCode(ctx context.Context, code, name string) (Device, error) {
+	typed, ok := parseCode(code, approveLen)
+	i.mu.RLock()
+	p := i.names[nameKey(name)]
+	i.mu.RUnlock()
+	if !ok || p == nil {
+		return Device{}, ErrNotFound
+	}
+	q, _ := i.asks.answer(i.cfg.Now(), func(q *ask) bool { return q.code == typed }, func(*ask) ApprovalState { return ApprovalApproved })
+	if q == nil {
+		return Device{}, ErrNotFound
+	}
+	return i.grant(ctx, q, p)
+}
+
+// tidyAsks forgets questions that ran out, and the devices that were approved and
+// never came for their cookie.
+func (i *Identity) tidyAsks(ctx context.Context) {
+	now := i.cfg.Now()
+	var unclaimed []*device
+	i.asks.mu.Lock()
+	for id, q := range i.asks.all {
+		if !q.over(now) || q.taken {
+			continue
+		}
+		delete(i.asks.all, id)
+		if q.state == ApprovalApproved {
+			unclaimed = append(unclaimed, q.device)
+		}
+	}
+	i.asks.mu.Unlock()
+	for _, d := range unclaimed {
+		if err := i.forget(ctx, d); err != nil {
+			i.cfg.Log.Error("could not forget a browser that was approved and did not come back", "error", err)
+		}
+	}
+}
+
+// forgetUnclaimed drops the devices that were approved before a restart and never
+// came for their cookie, which they cannot any more.
+func (i *Identity) forgetUnclaimed(ctx context.Context) error {
+	i.mu.RLock()
+	var unclaimed []*device
+	for _, d := range i.devices {
+		if len(d.sessions) == 0 && d.revoked.IsZero() {
+			unclaimed = append(unclaimed, d)
+		}
+	}
+	i.mu.RUnlock()
+	for _, d := range unclaimed {
+		if err := i.forget(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops a device that never had a session.
+func (i *Identity) forget(ctx context.Context, d *device) error {
+	i.writing.Lock()
+	defer i.writing.Unlock()
+	if i.devices[d.id] != d || len(d.sessions) > 0 || !d.revoked.IsZero() {
+		return nil
+	}
+	return i.change(ctx, func(tx *ledger.Tx) error {
+		_, err := tx.Exec(`DELETE FROM devices WHERE id = $1`, d.id)
+		return err
+	}, func() { i.dropDevice(d) })
+}

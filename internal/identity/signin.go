@@ -1,0 +1,160 @@
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+
+	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/webauthn"
+
+	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
+)
+
+// BeginSignIn begins a sign-in by passkey. Nobody is named: the authenticator knows
+// who it is. ErrNoPasskeyHere where passkeys do not work.
+func (i *Identity) BeginSignIn(ctx context.Context, v Visit) (Ceremony, error) {
+	if !i.PasskeysAt(v) {
+		return Ceremony{}, ErrNoPasskeyHere
+	}
+	assertion, _, err := i.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
+	if err != nil {
+		return Ceremony{}, err
+	}
+	return i.ceremony(signIn, ceremony{Challenge: assertion.Response.Challenge.String()}, assertion.Response)
+}
+
+// SignInPasskey lets a browser in by passkey. The cookie is empty where its live
+// session is the same person's: then that session is fresh again. ErrRefused for
+// everything that is wrong.
+func (i *Identity) SignInPasskey(ctx context.Context, v Visit, ceremonyID string, response []byte) (cookie string, err error) {
+	c, err := i.unseal(signIn, ceremonyID)
+	if err != nil {
+		i.failed(v, "", nil, "passkey answered too late")
+		return "", ErrRefused
+	}
+	k, used, err := i.check(v, c, response)
+	if err != nil {
+		i.failed(v, "", nil, "passkey was not accepted")
+		return "", ErrRefused
+	}
+	if !i.spent.spend(c) {
+		i.failed(v, "", k.person, "passkey answer was used twice")
+		return "", ErrRefused
+	}
+	cloned := used.Authenticator.CloneWarning
+	used.Authenticator.CloneWarning = false // this time's, not the passkey's
+	now := i.cfg.Now()
+	cookie, err = i.letIn(ctx, v, k.person, func(tx *ledger.Tx) error { return updatePasskey(tx, used, now) },
+		func() { k.record, k.lastUsed = *used, now })
+	if err == nil && cloned {
+		// The person is let in: a counter that goes backwards is more often a faulty authenticator than a copied one.
+		i.emit(event.PasskeyCloned, &v, k.person, "", "")
+	}
+	return cookie, err
+}
+
+// SignInCode lets a browser in by the code of an authenticator app or a recovery
+// code. The cookie is as with SignInPasskey. ErrRefused for everything that is wrong.
+func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (cookie string, err error) {
+	i.mu.RLock()
+	p, secret, after := i.names[nameKey(name)], i.decoy, int64(0)
+	has := p != nil && p.totp != nil
+	if has {
+		secret, after = p.totp, p.totpStep
+	}
+	known := p != nil && i.isDeviceOf(v, p)
+	i.mu.RUnlock()
+
+	account := nameKey(name)
+	slow := i.cfg.Slow != nil && i.cfg.Slow(account)
+	if digits, ok := isTOTP(code); ok {
+		step, ok := matchTOTP(secret, digits, i.cfg.Now(), after)
+		if !ok || !has || slow && !known {
+			return i.refuseCode(v, account, p)
+		}
+		return i.letIn(ctx, v, p, func(tx *ledger.Tx) error { return spendTOTP(tx, p.id, step) }, func() { p.totpStep = step })
+	}
+	typed, ok := parseCode(code, recoveryLen)
+	h, found := i.recoveryCode(p, typed)
+	if !ok || !found {
+		return i.refuseCode(v, account, p)
+	}
+	cookie, err = i.letIn(ctx, v, p, func(tx *ledger.Tx) error { return spendRecovery(tx, h) }, func() { delete(p.recovery, h) })
+	if err == nil {
+		i.emit(event.RecoveryUsed, &v, p, "", "")
+	}
+	return cookie, err
+}
+
+// refuseCode is where every wrong code ends.
+func (i *Identity) refuseCode(v Visit, account string, p *person) (string, error) {
+	i.failed(v, account, p, "wrong name or code")
+	return "", ErrRefused
+}
+
+// isDeviceOf reports whether a visit comes from a device of a person, with a live
+// session or an ended one. The caller holds mu.
+func (i *Identity) isDeviceOf(v Visit, p *person) bool {
+	e := i.cookies[hashOf(v.Cookie)]
+	return e != nil && e.device.person == p && e.device.revoked.IsZero()
+}
+
+// recoveryCode finds a code among a person's; as much is done for nobody's.
+func (i *Identity) recoveryCode(p *person, typed string) (h hash, found bool) {
+	id, codes := alphabet[:personIDLen], map[hash]struct{}(nil)
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if p != nil {
+		id, codes = p.id, p.recovery
+	}
+	h = recoveryHash(id, typed)
+	for kept := range codes {
+		found = subtle.ConstantTimeCompare(kept[:], h[:]) == 1 || found
+	}
+	return h, found
+}
+
+// spendRecovery takes a recovery code; ErrRefused where somebody else took it first.
+func spendRecovery(tx *ledger.Tx, h hash) error {
+	n, err := tx.Exec(`DELETE FROM recovery_codes WHERE hash = $1`, h[:])
+	if err == nil && n != 1 {
+		err = ErrRefused
+	}
+	return err
+}
+
+// letIn spends a proof and lets its person's browser in, in one transaction.
+func (i *Identity) letIn(ctx context.Context, v Visit, p *person, spend func(*ledger.Tx) error, spent func()) (cookie string, err error) {
+	i.writing.Lock()
+	var a *admission
+	if !p.removed.IsZero() {
+		err = ErrRefused
+	} else if a, err = i.admit(v, p); err == nil {
+		err = i.change(ctx, func(tx *ledger.Tx) error {
+			if err := spend(tx); err != nil {
+				return err
+			}
+			return a.write(tx)
+		}, func() {
+			spent()
+			i.apply(a, true)
+		})
+	}
+	i.writing.Unlock()
+	if err != nil {
+		if err == ErrRefused {
+			i.failed(v, nameKey(p.name), p, "code was used twice")
+		}
+		return "", err
+	}
+	kind := event.SignedIn
+	if a.cookie == "" {
+		kind = event.Confirmed
+	} else if a.isNew {
+		kind = event.DeviceEnrolled
+	}
+	i.emit(kind, &v, p, a.device.id, a.device.name)
+	i.tellEnded(a)
+	return a.cookie, nil
+}
