@@ -94,6 +94,17 @@ func isSingle(name string) bool {
 	return false
 }
 
+// isFraming reports whether a header (canonical name) says where a request ends or
+// whose it is. Nothing but one space may stand around its value: what else is
+// trimmed differs between programs.
+func isFraming(name string) bool {
+	switch name {
+	case "Connection", "Content-Length", "Expect", "Host", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
 // isLookAlike reports whether a header name with underscores would, to a program
 // that takes an underscore for a hyphen (CGI, WSGI), be one that frames, names,
 // forwards or authenticates a request.

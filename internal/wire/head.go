@@ -123,8 +123,13 @@ func parseField(line string) (name, value string, reason Reason) {
 	if colon < 1 || !all(line[:colon], classToken) {
 		return "", "", ReasonHeaderName
 	}
-	value = trimSpace(line[colon+1:])
-	return textproto.CanonicalMIMEHeaderKey(line[:colon]), value, checkValue(value)
+	name = textproto.CanonicalMIMEHeaderKey(line[:colon])
+	raw := line[colon+1:]
+	value = trimSpace(raw)
+	if raw != value && (raw[0] != ' ' || raw[1:] != value) && isFraming(name) {
+		return "", "", ReasonHeaderValue
+	}
+	return name, value, checkValue(value)
 }
 
 // apply takes in a header that says something about the message itself.

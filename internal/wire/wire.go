@@ -44,7 +44,7 @@ import (
 type Limits struct {
 	MaxLine         int // bytes of the request line or one header line; default 24570, as many as Home Assistant takes
 	MaxHead         int // bytes of request line and headers together; default 32768
-	MaxHeaders      int // header lines; default 128 (Home Assistant takes fewer than 300)
+	MaxHeaders      int // header lines; default 100 (Home Assistant takes fewer than 300)
 	MaxConns        int // connections at one time; default 4096
 	MaxConnsPerAddr int // the same of one address (IPv6: one /64); default 512
 
@@ -72,7 +72,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	number(&l.MaxLine, 24570)
 	number(&l.MaxHead, 32<<10)
-	number(&l.MaxHeaders, 128)
+	number(&l.MaxHeaders, 100)
 	number(&l.MaxConns, 4096)
 	number(&l.MaxConnsPerAddr, 512)
 	number(&l.MinProgress, 4<<10)
