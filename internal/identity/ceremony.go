@@ -1,11 +1,14 @@
 package identity
 
 import (
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"sync"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // ceremony is the state of a passkey or authenticator ceremony between its
@@ -29,6 +32,18 @@ const (
 
 // maxCeremony bounds what is taken for a ceremony's id, in bytes.
 const maxCeremony = 2048
+
+// newSealer returns what seals ceremonies: with a key that nobody has, so that what
+// was begun before a restart is over.
+func newSealer() cipher.AEAD {
+	var key [chacha20poly1305.KeySize]byte
+	rand.Read(key[:]) // never fails (crypto/rand)
+	sealer, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		panic(err) // the key has the right length
+	}
+	return sealer
+}
 
 // seal returns the id of a ceremony that begins now.
 func (i *Identity) seal(kind string, c ceremony) (string, error) {

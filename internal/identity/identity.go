@@ -50,7 +50,6 @@ package identity
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,7 +58,6 @@ import (
 	"time"
 
 	"github.com/go-webauthn/webauthn/webauthn"
-	"golang.org/x/crypto/chacha20poly1305"
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/ledger"
@@ -137,14 +135,9 @@ func New(ctx context.Context, c Config) (*Identity, error) {
 	if c.SessionMax <= 0 {
 		c.SessionMax = 365 * 24 * time.Hour
 	}
-	i := &Identity{cfg: c, decoy: newTOTPSecret()}
+	i := &Identity{cfg: c, decoy: newTOTPSecret(), sealer: newSealer()}
 	var err error
 	if i.webauthn, err = newWebAuthn(c.RPID, c.Origins); err != nil {
-		return nil, err
-	}
-	var key [chacha20poly1305.KeySize]byte
-	rand.Read(key[:]) // never fails (crypto/rand)
-	if i.sealer, err = chacha20poly1305.NewX(key[:]); err != nil {
 		return nil, err
 	}
 	if err := i.load(ctx); err != nil {

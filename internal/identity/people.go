@@ -15,9 +15,12 @@ import (
 	"gatehouse/internal/policy"
 )
 
+// maxName bounds a name in bytes before anything is done with it.
+const maxName = 512
+
 // cleanName returns a person's name as it is kept, or ErrName.
 func cleanName(name string) (string, error) {
-	if !utf8.ValidString(name) || len(name) > 1024 {
+	if !utf8.ValidString(name) || len(name) > maxName {
 		return "", ErrName
 	}
 	name = strings.TrimSpace(norm.NFC.String(name))

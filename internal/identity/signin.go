@@ -57,6 +57,9 @@ func (i *Identity) SignInPasskey(ctx context.Context, v Visit, ceremonyID string
 // SignInCode lets a browser in by the code of an authenticator app or a recovery
 // code. The cookie is as with SignInPasskey. ErrRefused for everything that is wrong.
 func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (cookie string, err error) {
+	if len(name) > maxName {
+		name = "" // nobody's
+	}
 	i.mu.RLock()
 	p, secret, after := i.names[nameKey(name)], i.decoy, int64(0)
 	has := p != nil && p.totp != nil
