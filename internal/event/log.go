@@ -15,7 +15,7 @@ import (
 type Log struct {
 	slog *slog.Logger
 
-	mu    sync.Mutex // guards lines and failed
+	mu    sync.Mutex // guards lines and fails
 	lines io.Writer
 	fails bool // the last write of a line failed, and was said so
 }
@@ -45,10 +45,10 @@ func (l *Log) Emit(e Event) {
 }
 
 func (l *Log) writeLine(e Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	line, err := json.Marshal(e)
 	if err == nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
 		_, err = l.lines.Write(append(line, '\n'))
 	}
 	if err != nil && !l.fails && l.slog != nil {
