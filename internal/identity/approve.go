@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"math/big"
 	"net/netip"
 	"slices"
@@ -162,7 +163,7 @@ func (i *Identity) collect(ctx context.Context, v Visit, q *ask) (cookie string,
 		return "", ErrRefused
 	}
 	defer func() {
-		if err != nil && err != ErrRevoked {
+		if err != nil && !errors.Is(err, ErrRevoked) {
 			i.asks.putBack(q)
 		}
 	}()
@@ -316,13 +317,15 @@ func (i *Identity) Deny(ctx context.Context, by policy.Who, id string) error {
 }
 
 // ApproveCode lets the browser that shows a code in as a device of a person, by
-// name. It is for the machine itself, where no proof is asked for.
+// name; with name "" of the only person, or of the only owner, and ErrWhose where
+// there are several. It is for the machine itself, where no proof is asked for.
 func (i *Identity) ApproveCode(ctx context.Context, code, name string) (Device, error) {
 	typed, ok := parseCode(code, approveLen)
-	i.mu.RLock()
-	p := i.names[nameKey(name)]
-	i.mu.RUnlock()
-	if !ok || p == nil {
+	p, err := i.whose(name)
+	if err != nil {
+		return Device{}, err
+	}
+	if !ok {
 		return Device{}, ErrNotFound
 	}
 	q, _ := i.asks.answer(i.cfg.Now(), func(q *ask) bool { return q.code == typed }, func(*ask) ApprovalState { return ApprovalApproved })
@@ -330,6 +333,32 @@ func (i *Identity) ApproveCode(ctx context.Context, code, name string) (Device, 
 		return Device{}, ErrNotFound
 	}
 	return i.grant(ctx, q, p)
+}
+
+// whose returns the person of a name, or the one that no name means.
+func (i *Identity) whose(name string) (*person, error) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if name != "" {
+		if p, ok := i.names[nameKey(name)]; ok {
+			return p, nil
+		}
+		return nil, ErrNotFound
+	}
+	var only *person
+	for _, p := range i.names {
+		if p.role != policy.RoleOwner && len(i.names) > 1 {
+			continue
+		}
+		if only != nil {
+			return nil, ErrWhose
+		}
+		only = p
+	}
+	if only == nil {
+		return nil, ErrWhose
+	}
+	return only, nil
 }
 
 // tidyAsks forgets questions that ran out, and the devices that were approved and

@@ -166,7 +166,7 @@ func TestApproveCode(t *testing.T) {
 	h.member("Anna")
 	a, err := h.AskApproval(ctx, from("198.51.100.1", false))
 	h.must(err)
-	for _, c := range []struct{ code, name string }{{a.Code, "Nobody"}, {"2222-2222", "Anna"}, {"", "Anna"}} {
+	for _, c := range []struct{ code, name string }{{a.Code, "Nobody"}, {"2222-2222", "Anna"}, {"", "Anna"}, {"", ""}} {
 		if _, err := h.ApproveCode(ctx, c.code, c.name); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%q for %q: %v", c.code, c.name, err)
 		}
@@ -177,6 +177,20 @@ func TestApproveCode(t *testing.T) {
 	}
 	if _, err := h.ApproveCode(ctx, a.Code, "anna"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("twice: %v", err)
+	}
+	for _, c := range []struct {
+		add  string
+		role policy.Role
+		want string // whom no name means; "" where it must be said
+	}{{"", 0, "Anna"}, {"Ben", policy.RoleMember, ""}, {"Olga", policy.RoleOwner, "Olga"}, {"Otto", policy.RoleOwner, ""}} {
+		if c.add != "" {
+			_, err := h.AddPerson(ctx, c.add, c.role, "", "")
+			h.must(err)
+		}
+		p, err := h.whose("")
+		if (err == nil) != (c.want != "") || err == nil && p.name != c.want || err != nil && !errors.Is(err, ErrWhose) {
+			t.Errorf("with %s no name means %v, %v", c.add, p, err)
+		}
 	}
 	h.must(h.RevokeDevice(ctx, d.ID))
 	if _, cookie, err := h.PollApproval(ctx, visit(""), a.Ticket); cookie != "" || err == nil {

@@ -133,6 +133,12 @@ func (i *Identity) enrol(ctx context.Context, v Visit, inv *invitation, name str
 		return Enrolment{}, err
 	}
 	i.emit(event.DeviceEnrolled, &v, a.device.person, a.device.id, a.device.name)
+	if by.totp != nil {
+		i.emit(event.TOTPChanged, &v, a.device.person, a.device.id, "")
+	}
+	if by.passkey != nil {
+		i.emit(event.PasskeyAdded, &v, a.device.person, a.device.id, "")
+	}
 	i.tellEnded(a)
 	return enrolment, nil
 }

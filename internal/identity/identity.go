@@ -90,8 +90,8 @@ type Config struct {
 	Origins []string
 
 	Now   func() time.Time          // the clock; nil is time.Now
-	Event func(event.Event)         // is told what happens; nil tells nobody
-	Fail  func(Visit, string)       // is told of each failure, with the account that was typed or ""; may be nil
+	Event func(event.Event)         // is told what happens, and must not call back; nil tells nobody
+	Fail  func(Visit, string)       // is told of each failure, and must not call back, with the account that was typed or ""; may be nil
 	Slow  func(account string) bool // whether codes for an account are refused to unknown devices now; may be nil
 	Log   *slog.Logger              // for what Run cannot return; nil is slog.Default
 

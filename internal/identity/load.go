@@ -48,7 +48,8 @@ func (i *Identity) loadPeople(tx *ledger.Tx) error {
 		if sealed != nil {
 			secret, err := i.cfg.Ledger.Open(totpName(id), sealed)
 			if err != nil {
-				return err
+				// The key file was lost. The house must come up all the same: passkeys and devices do not need it.
+				i.cfg.Log.Error("an authenticator app counts for nothing until it is set up again", "person", name, "error", err)
 			}
 			p.totp = secret
 		}

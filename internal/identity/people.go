@@ -217,6 +217,7 @@ func (i *Identity) RemovePerson(ctx context.Context, id string) error {
 	}
 	i.emit(event.PersonRemoved, nil, p, "", "")
 	for _, d := range revoked {
+		i.codes.forget(d.id)
 		i.watchers.tell(Ended{Device: d.id})
 	}
 	return nil

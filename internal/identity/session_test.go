@@ -2,12 +2,15 @@ package identity
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-webauthn/webauthn/protocol"
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/ledger"
@@ -274,4 +277,56 @@ func BenchmarkRecognise(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Revoking a device takes the passkeys that cannot be anywhere else.
+func TestRevokedDeviceLosesItsPasskeys(t *testing.T) {
+	for name, c := range map[string]struct {
+		attachment protocol.AuthenticatorAttachment
+		synced     bool
+		want       error
+	}{
+		"built in":     {protocol.Platform, false, ErrRefused},
+		"synced":       {protocol.Platform, true, nil},
+		"security key": {protocol.CrossPlatform, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			olga := newPhone(t)
+			olga.auth.Options.BackupEligible = c.synced
+			cookie := h.becomeOwner(olga).Cookie
+			for _, k := range h.passkeys { // the virtual authenticator does not say what it is
+				k.record.Authenticator.Attachment = c.attachment
+			}
+			h.must(h.RevokeDevice(t.Context(), h.Recognise(cookie).Who.Device))
+			for range 2 {
+				if _, err := h.signIn(olga, visit("")); err != c.want {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+				h.restart()
+			}
+		})
+	}
+}
+
+// Without the key that sealed them, authenticator apps count for nothing; the rest goes on.
+func TestLostKey(t *testing.T) {
+	h := newHouse(t)
+	olga := newPhone(t)
+	e := h.becomeOwner(olga)
+	h.must(h.l.Close())
+	l, err := ledger.Open(t.Context(), h.dir, ledger.Key{2})
+	h.must(err)
+	h.l = l
+	if h.Identity, err = New(t.Context(), Config{Ledger: l, RPID: testHost, Origins: []string{testOrigin},
+		Now: func() time.Time { return h.now }, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	h.stands(e.Cookie, StandingLive, policy.ProofDevice)
+	if _, err := h.signIn(olga, visit("")); err != nil {
+		t.Errorf("her passkey: %v", err)
+	}
+	if _, err := h.SignInCode(t.Context(), visit(""), "Olga", h.code(e.TOTPSecret)); err != ErrRefused {
+		t.Errorf("her code: %v", err)
+	}
 }

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
@@ -146,7 +147,7 @@ func (i *Identity) letIn(ctx context.Context, v Visit, p *person, spend func(*le
 	}
 	i.writing.Unlock()
 	if err != nil {
-		if err == ErrRefused {
+		if errors.Is(err, ErrRefused) {
 			i.failed(v, nameKey(p.name), p, "code was used twice")
 		}
 		return "", err

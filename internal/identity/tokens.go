@@ -57,6 +57,7 @@ func (t *refreshToken) public() Token {
 
 // LearnTokens keeps what Home Assistant answered to a device that exchanged a code.
 // ErrRevoked where the device was revoked meanwhile: the answer must not reach it.
+// The user must be the one that BindHAUser has pinned.
 func (i *Identity) LearnTokens(ctx context.Context, device, clientID, haUserID string, t ha.TokenAnswer) error {
 	if t.RefreshToken == "" || t.AccessToken == "" {
 		return errors.New("identity: a token is missing in Home Assistant's answer")
@@ -69,6 +70,8 @@ func (i *Identity) LearnTokens(ctx context.Context, device, clientID, haUserID s
 		return ErrNotFound
 	case !d.revoked.IsZero():
 		return ErrRevoked
+	case haUserID == "" || d.person.haID != haUserID:
+		return &OtherHAUserError{Want: d.person.haName, Got: haUserID}
 	}
 	r := &refreshToken{hash: hashOf(t.RefreshToken), device: d, haUser: haUserID, clientID: clientID, issuer: t.Issuer,
 		created: i.cfg.Now(), access: make(map[hash]*accessToken)}

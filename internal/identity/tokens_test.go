@@ -22,6 +22,7 @@ func withTokens(h *house) (device string, person Person) {
 	h.t.Helper()
 	person, cookie := h.member("Anna")
 	device = h.Recognise(cookie).Who.Device
+	h.must(h.BindHAUser(h.t.Context(), device, "user-anna", "Anna"))
 	h.must(h.LearnTokens(h.t.Context(), device, client, "user-anna", answer(1)))
 	return device, person
 }
@@ -69,7 +70,15 @@ func TestTokens(t *testing.T) {
 		t.Errorf("a refresh of nobody's: %v", err)
 	}
 	_, ben := h.member("Ben")
-	if err := h.LearnTokens(ctx, h.Recognise(ben).Who.Device, client, "user-ben", answer(1)); err == nil {
+	bens := h.Recognise(ben).Who.Device
+	var other *OtherHAUserError
+	for _, user := range []string{"", "user-ben", "user-anna"} {
+		if err := h.LearnTokens(ctx, bens, client, user, answer(7)); !errors.As(err, &other) {
+			t.Errorf("learned for the user %q, who is not known to be Ben: %v", user, err)
+		}
+	}
+	h.must(h.BindHAUser(ctx, bens, "user-ben", "Ben"))
+	if err := h.LearnTokens(ctx, bens, client, "user-ben", answer(1)); err == nil {
 		t.Error("a token changed hands")
 	}
 	check("after somebody else had it", "access-2")

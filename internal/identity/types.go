@@ -158,6 +158,8 @@ var (
 	ErrName = errors.New("identity: a name has 1 to 64 characters, none of them invisible")
 	// ErrNameTaken is a name that another person has.
 	ErrNameTaken = errors.New("identity: somebody else has this name")
+	// ErrWhose is returned where the machine must say whose browser it approves.
+	ErrWhose = errors.New("identity: say whose browser it is")
 	// ErrBusy is returned where too many questions are open.
 	ErrBusy = errors.New("identity: too many browsers are asking; try again in a few minutes")
 	// ErrWrongNumber is a wrong number: the question is denied.

@@ -4,18 +4,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
-// makeDir makes the directory and closes it to others. A new one below a
-// directory of another user is given to that user.
+// makeDir makes the state directory, or closes to others the one that is there. A
+// directory that holds anything but a ledger is somebody else's and is left alone.
 func makeDir(dir string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		return nil
+		return os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
 		return err
@@ -23,10 +21,18 @@ func makeDir(dir string) error {
 	if !info.IsDir() {
 		return &os.PathError{Op: "open", Path: dir, Err: syscall.ENOTDIR}
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return os.Chmod(dir, 0o700)
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
 	}
-	return nil
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	own := func(e os.DirEntry) bool { return e.Name() == Name || e.Name() == KeyName || e.Name() == lockName }
+	if len(entries) > 0 && !slices.ContainsFunc(entries, own) {
+		return &Error{Err: errShared, Hint: hintShared}
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 // tighten closes a file to others, and gives it to the directory's owner where

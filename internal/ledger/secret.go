@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 )
 
+// KeyName is what the key's file is called where it is kept in the state directory.
+const KeyName = "key"
+
 // Key seals secrets. It is kept in a file of its own, apart from the ledger's
 // backups, and its zero value must not be used.
 type Key [32]byte
@@ -61,7 +64,7 @@ func readKey(path string) (Key, error) {
 // somebody else made in the meantime is left alone.
 func makeKey(path string) error {
 	dir := filepath.Dir(path)
-	if err := makeDir(dir); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, ".key-*") // mode 0600

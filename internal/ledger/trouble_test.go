@@ -184,6 +184,46 @@ func TestNotADirectory(t *testing.T) {
 	}
 }
 
+// A directory that others may read is closed to them if it is Gatehouse's, and left
+// alone if it is not.
+func TestSharedDirectory(t *testing.T) {
+	mode := func(dir string) os.FileMode {
+		t.Helper()
+		info, err := os.Stat(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // empty, and with a ledger in it
+		openDir(t, dir).Close()
+		if mode(dir) != 0o700 {
+			t.Errorf("mode %04o", mode(dir))
+		}
+		if err := os.WriteFile(filepath.Join(dir, "log"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, Name)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), dir, key)
+	hinted(t, err, hintShared)
+	if mode(dir) != 0o755 {
+		t.Errorf("mode %04o", mode(dir))
+	}
+	if _, err := LoadKey(filepath.Join(dir, KeyName)); err != nil || mode(dir) != 0o755 {
+		t.Errorf("a key beside other things: %v, mode %04o", err, mode(dir))
+	}
+}
+
 func TestReadOnlyDisk(t *testing.T) {
 	if !mounting(t) {
 		return
