@@ -15,6 +15,9 @@ export const repo = resolve(dirname(fileURLToPath(import.meta.url)), "../../..")
 const labScript = process.env.LAB_HA ?? join(repo, "lab/ha");
 const lab = process.env.HA_LAB ?? join(homedir(), ".cache/gatehouse-lab");
 
+// Kept, because a walk may put another in its place.
+const { fetch } = globalThis;
+
 /** The releases that every run uses; any other is one argument away. */
 export const releases = ["2026.11.0", "2026.2.3"];
 

@@ -6,7 +6,7 @@ export class Tap {
   /** Listens on a port of its own and forwards to 127.0.0.1:port. */
   static async open(port) {
     const tap = new Tap();
-    tap.server = createServer((near) => tap.#join(near, connect(port, "127.0.0.1")));
+    tap.server = createServer((near) => (tap.isCut ? near.destroy() : tap.#join(near, connect(port, "127.0.0.1"))));
     await new Promise((done, fail) => tap.server.once("error", fail).listen(0, "127.0.0.1", done));
     tap.url = `http://127.0.0.1:${tap.server.address().port}`;
     return tap;
@@ -27,6 +27,16 @@ export class Tap {
   /** Everything that went to Home Assistant since clear. */
   bytes() {
     return Buffer.concat(this.sent);
+  }
+
+  /** Home Assistant is gone: drops what is open and what comes. */
+  cut() {
+    this.isCut = true;
+    for (const socket of this.lines) socket.destroy();
+  }
+
+  mend() {
+    this.isCut = false;
   }
 
   async close() {
