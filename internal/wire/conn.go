@@ -42,10 +42,10 @@ type conn struct {
 	ctx    context.Context      // ends with the connection and with Serve's
 	base   *http.Request        // carries ctx
 
-	in     input
-	out    output
-	watch  watcher
-	cancel atomic.Pointer[context.CancelFunc] // of the request that is being answered
+	in      input
+	out     output
+	watch   watcher
+	current atomic.Pointer[response] // to the request that is being answered
 
 	header, answer http.Header // used again for each request
 
@@ -66,8 +66,8 @@ func (c *conn) serve(ctx context.Context) {
 	c.in.start(c.nc, &c.s.Limits)
 	c.watch.in = &c.in
 	c.watch.leave = func() {
-		if cancel := c.cancel.Load(); cancel != nil {
-			(*cancel)()
+		if w := c.current.Load(); w != nil {
+			w.cancel()
 		}
 	}
 	wait := c.s.Limits.HeaderTimeout
@@ -106,16 +106,17 @@ func (c *conn) serveOne(wait time.Duration) bool {
 		return c.refuse(ReasonTarget)
 	}
 	clear(c.answer)
-	w := &response{c: c, r: r, body: b, cancel: cancel, header: c.answer, expects: hd.expect}
+	w := &response{c: c, body: b, cancel: cancel, header: c.answer, expects: hd.expect,
+		isHead: hd.method == http.MethodHead, lastOne: hd.close, upgrade: hd.upgrade}
 	if b != nil {
 		b.w = w
 	}
-	c.cancel.Store(&cancel)
+	c.current.Store(w)
 	defer w.release()
 	if b == nil {
 		c.watch.arm()
 	}
-	whole := c.call(w)
+	whole := c.call(w, r)
 	return c.settle(w, whole)
 }
 
@@ -143,16 +144,20 @@ func (c *conn) request(ctx context.Context, hd *head) (*http.Request, *body, err
 }
 
 // call runs the handler. It reports whether that came to its own end.
-func (c *conn) call(w *response) (whole bool) {
+func (c *conn) call(w *response, r *http.Request) (whole bool) {
 	defer func() {
 		if whole {
 			return
 		}
-		if v := recover(); v != nil && v != http.ErrAbortHandler {
+		switch v := recover(); v {
+		case nil: // runtime.Goexit: nobody comes back to close the connection
+			_ = c.nc.Close()
+		case http.ErrAbortHandler:
+		default:
 			c.s.panicked(v)
 		}
 	}()
-	c.s.Handler.ServeHTTP(w, w.r)
+	c.s.Handler.ServeHTTP(w, r)
 	return true
 }
 
@@ -178,6 +183,9 @@ func (c *conn) settle(w *response, whole bool) bool {
 	}
 	c.watch.disarm()
 	if w.hijacked {
+		if !whole {
+			_ = c.nc.Close()
+		}
 		return false
 	}
 	if reason := c.refused.Load(); reason != nil {

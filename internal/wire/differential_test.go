@@ -248,7 +248,7 @@ func TestDifferential(t *testing.T) {
 	ends := others(t)
 	ours := serve(t, Limits{HeaderTimeout: 300 * time.Millisecond, BodyTimeout: 300 * time.Millisecond}, tell)
 	shapes := corpus()
-	shapes = append(shapes, mutations(shapes, 20000)...)
+	shapes = append(shapes, mutations(shapes, 10000)...)
 
 	var mu sync.Mutex
 	taken, refused, compared := 0, 0, 0
@@ -274,7 +274,7 @@ func TestDifferential(t *testing.T) {
 	workers.Wait()
 	t.Logf("%d shapes: %d requests taken, %d connections ended by us, %d readings compared, %v",
 		len(shapes), taken, refused, compared, time.Since(began).Round(time.Millisecond))
-	if taken < 1500 || refused < 3000 {
+	if taken < 1200 || refused < 3000 {
 		t.Error("the mutations do not try much any more")
 	}
 }

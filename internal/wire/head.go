@@ -123,13 +123,27 @@ func parseField(line string) (name, value string, reason Reason) {
 	if colon < 1 || !all(line[:colon], classToken) {
 		return "", "", ReasonHeaderName
 	}
-	name = textproto.CanonicalMIMEHeaderKey(line[:colon])
+	name = canonicalName(line[:colon])
 	raw := line[colon+1:]
 	value = trimSpace(raw)
 	if raw != value && (raw[0] != ' ' || raw[1:] != value) && isFraming(name) {
 		return "", "", ReasonHeaderValue
 	}
 	return name, value, checkValue(value)
+}
+
+// canonicalName is textproto.CanonicalMIMEHeaderKey without an allocation for what
+// browsers send in lower case with every request.
+func canonicalName(name string) string {
+	switch name {
+	case "sec-ch-ua":
+		return "Sec-Ch-Ua"
+	case "sec-ch-ua-mobile":
+		return "Sec-Ch-Ua-Mobile"
+	case "sec-ch-ua-platform":
+		return "Sec-Ch-Ua-Platform"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // apply takes in a header that says something about the message itself.

@@ -355,6 +355,58 @@ func TestPingFlood(t *testing.T) {
 	t.Error("the server took 5 million pings")
 }
 
+// A connection on which nothing is asked, or whose headers stop in the middle, is closed.
+func TestHTTP2SlowHead(t *testing.T) {
+	ts := serveTLS(t, Limits{IdleTimeout: 200 * time.Millisecond, HeaderTimeout: 200 * time.Millisecond}, func(http.ResponseWriter, *http.Request) {
+		t.Error("reached the handler")
+	})
+	for _, half := range []bool{false, true} {
+		f := ts.framed(t)
+		if half {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: f.block(h2get()...), EndStream: true})
+		}
+		began := time.Now()
+		if got := f.outcome(1); got != "closed" || time.Since(began) > 5*time.Second {
+			t.Errorf("half a request %v: %s after %v", half, got, time.Since(began))
+		}
+	}
+}
+
+// Whatever is refused on HTTP/2 gets the same answer, and the connection ends.
+func TestHTTP2Refusal(t *testing.T) {
+	ts := serveTLS(t, Limits{}, func(http.ResponseWriter, *http.Request) {})
+	f := ts.framed(t)
+	_ = f.request(1, true, h2get("x_forwarded_for", "::1")...)
+	answered, goaway := "", false
+	dec := hpack.NewDecoder(4096, nil)
+	for !goaway || answered == "" {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			t.Fatalf("answer %q, goaway %v: %v", answered, goaway, err)
+		}
+		switch frame := frame.(type) {
+		case *http2.GoAwayFrame:
+			goaway = true
+		case *http2.HeadersFrame:
+			fields, err := dec.DecodeFull(frame.HeaderBlockFragment())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range fields {
+				if field.Name != "date" {
+					answered += field.Name + "=" + field.Value + " "
+				}
+			}
+		}
+	}
+	if answered != ":status=400 content-length=0 " {
+		t.Errorf("answer %q", answered)
+	}
+	if r := ts.lastReason(t); r != ReasonUnderscore {
+		t.Errorf("counted %q", r)
+	}
+}
+
 func TestHTTP2SlowBody(t *testing.T) {
 	got := make(chan error, 1)
 	ts := serveTLS(t, Limits{BodyTimeout: 200 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {

@@ -17,7 +17,7 @@ const (
 	// outSize is what TLS puts in one record at most.
 	outSize = 16 << 10
 	// pieceSize is what a client must take within a WriteTimeout.
-	pieceSize = 32 << 10
+	pieceSize = 64 << 10
 )
 
 // outBuffer holds an answer on its way out.

@@ -19,10 +19,12 @@ import (
 // it is used by one goroutine; sendContinue alone comes from the body's reader.
 type response struct {
 	c      *conn
-	r      *http.Request
 	body   *body // nil when the request has none
 	cancel context.CancelFunc
 	header http.Header
+
+	// What the request asked, which a handler may have changed since.
+	isHead, lastOne, upgrade bool
 
 	status   int   // 0 until WriteHeader
 	declared int64 // Content-Length as the handler said it; -1 if it did not
@@ -152,9 +154,9 @@ func (w *response) appendFraming(b []byte, final bool) []byte {
 		length = -1
 	case w.status == http.StatusNotModified:
 	case length >= 0:
-	case final && (w.r.Method != http.MethodHead || w.written > 0):
+	case final && (!w.isHead || w.written > 0):
 		length = w.written
-	case !final && w.r.Method != http.MethodHead:
+	case !final && !w.isHead:
 		w.chunked = true
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
@@ -171,7 +173,7 @@ func (w *response) appendFraming(b []byte, final bool) []byte {
 
 // hasContent reports whether content follows the head.
 func (w *response) hasContent() bool {
-	return w.r.Method != http.MethodHead && w.status >= 200 && w.status != http.StatusNoContent && w.status != http.StatusNotModified
+	return !w.isHead && w.status >= 200 && w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
 
 func (w *response) need() {
@@ -292,9 +294,9 @@ func (w *response) send(p []byte) error {
 // settleClose decides, before the head leaves, whether the connection can go on.
 func (w *response) settleClose() {
 	switch {
-	case w.r.Close, w.c.ctx.Err() != nil:
+	case w.lastOne, w.c.ctx.Err() != nil:
 		w.close = true
-	case w.r.Header["Upgrade"] != nil && w.status != http.StatusSwitchingProtocols:
+	case w.upgrade && w.status != http.StatusSwitchingProtocols:
 		w.close = true // what follows may be meant for the protocol that was asked for
 	case w.body != nil && w.body.tooMuchLeft():
 		w.close = true

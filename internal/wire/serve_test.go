@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,13 @@ func TestPanic(t *testing.T) {
 		switch r.URL.Path {
 		case "/secret":
 			panic("token-1234")
+		case "/gone":
+			runtime.Goexit()
+		case "/taken":
+			if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+				t.Error(err)
+			}
+			panic(http.ErrAbortHandler)
 		case "/abort":
 			panic(http.ErrAbortHandler)
 		case "/half":
@@ -240,7 +248,7 @@ func TestPanic(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	for _, path := range []string{"/secret", "/abort"} {
+	for _, path := range []string{"/secret", "/abort", "/gone", "/taken"} {
 		if got := ts.send(t, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n"); got != "" {
 			t.Errorf("%s: answered %q", path, got)
 		}
@@ -256,5 +264,20 @@ func TestPanic(t *testing.T) {
 	}
 	if got := ts.send(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") {
 		t.Errorf("afterwards: %q", got)
+	}
+}
+
+// A handler may change the request; how it is answered does not depend on that.
+func TestChangedRequest(t *testing.T) {
+	ts := serve(t, Limits{}, func(w http.ResponseWriter, r *http.Request) {
+		r.Method, r.Close = "GET", false
+		clear(r.Header)
+		_, _ = io.WriteString(w, "hello")
+	})
+	if got := ts.send(t, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); strings.Contains(got, "hello") || !strings.Contains(got, "Connection: close\r\n") {
+		t.Errorf("HEAD: %q", got)
+	}
+	if got := ts.send(t, get("Connection: upgrade\r\n", "Upgrade: websocket\r\n")+get()); strings.Count(got, "HTTP/1.1 200") != 1 {
+		t.Errorf("upgrade: %q", got)
 	}
 }

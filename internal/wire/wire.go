@@ -53,7 +53,7 @@ type Limits struct {
 	IdleTimeout      time.Duration // between two requests; default 75 s
 	BodyTimeout      time.Duration // waiting in which at least MinProgress of a body must arrive; default 30 s
 	MinProgress      int           // bytes; default 4096
-	WriteTimeout     time.Duration // for each 32 KiB that the client takes; default 30 s
+	WriteTimeout     time.Duration // for each 64 KiB that the client takes; default 30 s
 	GraceTimeout     time.Duration // for handlers to end when the server shuts down; default 5 s
 
 	MaxStreams int // HTTP/2 streams at one time on a connection; default 100
