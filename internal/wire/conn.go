@@ -3,11 +3,8 @@ package wire
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -246,19 +243,4 @@ func (c *conn) close(linger bool) {
 			return
 		}
 	}
-}
-
-// errShaken is how a handshake that was left to the server ends.
-func (s *serving) handshake(ctx context.Context, t *tls.Conn) Reason {
-	ctx, cancel := context.WithTimeout(ctx, s.Limits.HandshakeTimeout)
-	defer cancel()
-	switch err := t.HandshakeContext(ctx); {
-	case err == nil:
-		return ""
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return ReasonSlowHello
-	case errors.Is(err, io.EOF):
-		return ReasonTruncated
-	}
-	return ReasonHandshake
 }

@@ -109,10 +109,13 @@ func (h *http2Side) connState(nc net.Conn, state http.ConnState) {
 }
 
 // countError hears of what net/http refuses by itself. It does not say whose it was.
-func (h *http2Side) countError(string) {
-	if h.s.Refused != nil {
-		h.s.Refused(nobody{}, ReasonHTTP2)
+// Frames for a stream that is closed already have only crossed our answer, and a
+// stream too many may have crossed our settings: these are nobody's fault.
+func (h *http2Side) countError(what string) {
+	if what == "stream_STREAM_CLOSED_closed" || what == "stream_REFUSED_STREAM_over_max_streams_race" || h.s.Refused == nil {
+		return
 	}
+	h.s.Refused(nobody{}, ReasonHTTP2)
 }
 
 // nobody is the address of a client that net/http does not tell us.
@@ -234,7 +237,9 @@ func (a remoteText) String() string { return string(a) }
 // reader asks of HTTP/1.1 (RFC 9113 section 8). The error is a *RefusedError.
 // What net/http joins or drops on the way (cookies, a second :authority, a Trailer
 // without names) cannot be seen any more; it refuses repeated and unknown
-// pseudo-headers and lengths that the content does not keep.
+// pseudo-headers and lengths that the content does not keep. Headers of the
+// connection and lists of headers that are too long it answers by itself, with 400
+// and 431, and does not say so.
 func CheckHTTP2(r *http.Request) error {
 	_, hasLength := r.Header["Content-Length"]
 	switch {

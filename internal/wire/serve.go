@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -144,6 +146,21 @@ func (s *serving) serveConn(nc net.Conn) {
 	} else {
 		_ = nc.Close()
 	}
+}
+
+// handshake makes the TLS handshake where the listener left it to us.
+func (s *serving) handshake(ctx context.Context, t *tls.Conn) Reason {
+	ctx, cancel := context.WithTimeout(ctx, s.Limits.HandshakeTimeout)
+	defer cancel()
+	switch err := t.HandshakeContext(ctx); {
+	case err == nil:
+		return ""
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return ReasonSlowHello
+	case errors.Is(err, io.EOF):
+		return ReasonTruncated
+	}
+	return ReasonHandshake
 }
 
 // shutdown ends what is still there: at once what is idle, the rest when its

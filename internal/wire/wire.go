@@ -92,7 +92,8 @@ type Server struct {
 	Handler http.Handler
 	Limits  Limits
 	// Refused is told of every request or connection that was refused and why;
-	// it must be quick and safe for concurrent use. May be nil.
+	// it must be quick and safe for concurrent use. What net/http refuses of HTTP/2
+	// by itself comes as ReasonHTTP2 with an address whose String is "". May be nil.
 	Refused func(remote net.Addr, reason Reason)
 	// Dropped is told of every header that was dropped for an underscore in its
 	// name; its request went on. May be nil.
