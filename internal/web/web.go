@@ -10,21 +10,26 @@
 //
 // # Decisions
 //
-// The pages are rendered here and work without a script as far as signing in by
-// code goes; scripts are ES modules of our own, embedded, with no build step and
-// nothing from elsewhere. The policy of what a page may load is in headers.go.
+// Pages are rendered here. Signing in by code, signing out and being remembered by
+// invitation work without a script; the scripts are ES modules of our own, embedded,
+// with no build step and nothing from elsewhere. answer.go says what a page may load.
 //
-// A page before sign-in says nothing of the house: no name of a person, no word
-// of Home Assistant, no version. Every failed sign-in is answered alike.
+// A page before sign-in says nothing of the house: no name of a person, no word of
+// Home Assistant, no version. Every refused sign-in is answered alike.
 //
-// Requests that change something must come from a page of this very origin
-// (request.go). The order in which a request is judged is (*Pages).ServeHTTP.
+// Requests that change something must come from a page of this very origin, in the
+// one content type that their route takes, and below its length. The order in which
+// a request is judged is ServeHTTP's.
+//
+// Every text is in the catalogue (messages.go), once for each language.
 package web
 
 import (
 	"errors"
+	"html/template"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"gatehouse/internal/identity"
 )
@@ -40,7 +45,10 @@ type Config struct {
 
 // Pages serves the pages. It is safe for use by several goroutines.
 type Pages struct {
-	cfg Config
+	cfg       Config
+	templates *template.Template
+	routes    map[string]map[string]route // by path, then method
+	languages []language
 }
 
 // Page is a page that stands in for one of Home Assistant's.
@@ -67,17 +75,77 @@ func New(c Config) (*Pages, error) {
 	if c.Ready == nil {
 		c.Ready = func() bool { return true }
 	}
-	return &Pages{cfg: c}, nil
+	templates, err := parseTemplates()
+	if err != nil {
+		return nil, err
+	}
+	return &Pages{cfg: c, templates: templates, routes: routes(), languages: languages()}, nil
 }
 
 // ServeHTTP serves all below /_gatehouse/auth/ and /_gatehouse/api/. The request's
 // context carries the visit (identity.WithVisit).
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.Write(w, r, PageNotFound, http.StatusNotFound)
+	c, ok := p.call(w, r)
+	if !ok {
+		return
+	}
+	methods, arg := p.find(r.URL.Path)
+	if methods == nil {
+		p.fail(c, errNoRoute)
+		return
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	rt, ok := methods[method]
+	if !ok {
+		c.w.Header().Set("Allow", allowed(methods))
+		p.fail(c, errMethod)
+		return
+	}
+	c.route, c.arg = rt, arg
+	switch {
+	case rt.takes != nothing && !c.fromHere():
+		p.fail(c, errForeign)
+	case rt.takes != nothing && !c.hasType():
+		p.fail(c, errType)
+	case rt.signedIn && !c.signedIn():
+		p.fail(c, errSignedOut)
+	default:
+		if rt.takes != nothing {
+			r.Body = http.MaxBytesReader(w, r.Body, rt.limit)
+		}
+		if err := rt.serve(p, c); err != nil {
+			p.fail(c, err)
+		}
+	}
 }
 
-// Write writes a whole page in answer to r, whatever its URL. The request's context
-// carries the visit (identity.WithVisit).
-func (p *Pages) Write(w http.ResponseWriter, r *http.Request, page Page, status int) {
-	w.WriteHeader(status)
+// call is one request and what is known of it.
+type call struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	visit identity.Visit
+	known identity.Recognised
+	lang  language
+	route route
+	arg   string // what follows a route's path that ends in a slash
 }
+
+// call reads who is asking. It answers by itself where the gateway said nothing of the visit.
+func (p *Pages) call(w http.ResponseWriter, r *http.Request) (*call, bool) {
+	v, ok := identity.VisitFrom(r.Context())
+	if !ok {
+		p.cfg.Log.Error("a request came without its visit", "path", r.URL.Path)
+		w.WriteHeader(http.StatusInternalServerError)
+		return nil, false
+	}
+	return &call{w: w, r: r, visit: v, known: p.cfg.Identity.Recognise(v.Cookie), lang: p.language(r.Header.Get("Accept-Language"))}, true
+}
+
+// signedIn reports whether this browser has a live session.
+func (c *call) signedIn() bool { return c.known.Standing == identity.StandingLive }
+
+// api reports whether a script is asking.
+func (c *call) api() bool { return strings.HasPrefix(c.r.URL.Path, apiPrefix) }

@@ -1,0 +1,46 @@
+package web
+
+import (
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+
+	"rsc.io/qr"
+)
+
+//go:embed static
+var staticFiles embed.FS
+
+// static serves a file of the pages.
+func (p *Pages) static(c *call) error {
+	kind, ok := map[string]string{
+		".css": "text/css; charset=utf-8",
+		".js":  "text/javascript; charset=utf-8",
+		".svg": "image/svg+xml",
+	}[path.Ext(c.arg)]
+	if !ok {
+		return errNoRoute
+	}
+	file, err := staticFiles.ReadFile("static/" + c.arg)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoRoute
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.arg, err)
+	}
+	p.send(c, http.StatusOK, kind, file)
+	return nil
+}
+
+// pictureOf returns a QR code of a text as a data: URL.
+func pictureOf(text string) (string, error) {
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		return "", fmt.Errorf("draw a QR code: %w", err)
+	}
+	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(code.PNG()), nil
+}
