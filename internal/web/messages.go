@@ -27,7 +27,6 @@ type messages struct {
 	WithCode      string
 	AskDevice     string
 	Refused       string
-	AskingTitle   string // of the part that waits for approval
 	AskingLead    string // before the address
 	AskingNumber  string
 	AskingMachine string // before the command
@@ -51,7 +50,6 @@ type messages struct {
 	NeedsScript   string
 
 	// authenticator app and codes
-	AppTitle      string
 	AppScan       string
 	AppPicture    string // what the picture is, for those who do not see it
 	AppOpen       string
@@ -59,7 +57,6 @@ type messages struct {
 	AppCode       string
 	AppCodeHint   string
 	AppFinish     string
-	CodesTitle    string
 	CodesLead     string
 	CodesList     string
 	CodesPrint    string
@@ -146,7 +143,6 @@ type messages struct {
 type scriptWords struct {
 	Errors errorWords `json:"errors"`
 
-	Busy         string `json:"busy"`
 	Going        string `json:"going"`
 	Waiting      string `json:"waiting"`
 	Until        string `json:"until"` // {time}

@@ -15,13 +15,13 @@ type signInView struct {
 	Here     bool   // the page stands in for Next, on its URL
 	Failed   bool   // a sign-in was refused just now
 	Passkeys bool   // passkeys work at this address
-	Approve  string // address of the page where a known device approves
+	Host     string // where the house is, as people type it
 }
 
 func (p *Pages) showSignIn(c *call, status int, next string, failed bool) error {
 	return p.show(c, status, "signin", view{Title: c.lang.words.SignInTitle, Script: "signin.js", Page: signInView{
 		Next: next, Here: next == c.r.RequestURI, Failed: failed, Passkeys: p.cfg.Identity.PasskeysAt(c.visit),
-		Approve: host(c.visit) + authPrefix,
+		Host: host(c.visit),
 	}})
 }
 

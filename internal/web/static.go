@@ -38,7 +38,7 @@ func (p *Pages) static(c *call) error {
 
 // pictureOf returns a QR code of a text as a data: URL.
 func pictureOf(text string) (string, error) {
-	code, err := qr.Encode(text, qr.M)
+	code, err := qr.Encode(text, qr.L)
 	if err != nil {
 		return "", fmt.Errorf("draw a QR code: %w", err)
 	}

@@ -167,6 +167,7 @@ function add(w) {
   const form = row.querySelector('form');
   const number = form.elements.number;
   row.querySelector('.name').textContent = w.name;
+  form.setAttribute('aria-label', fill(words.asks, w));
   row.querySelector('.from').textContent = fill(words.from, w);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
