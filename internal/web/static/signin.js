@@ -75,6 +75,7 @@ $('asking-cancel').addEventListener('click', () => stopAsking());
 
 function stopAsking(why) {
   question = undefined;
+  $('number').textContent = '';
   $('asking').hidden = true;
   $('choose').hidden = false;
   entitle(title);
