@@ -127,7 +127,8 @@ func TestTwoOrigins(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	r := b.request(http.MethodPost, pathSignOut, "application/x-www-form-urlencoded", "")
-	r.Header["Origin"] = []string{testOrigin, testOrigin}
+	r.Header["Origin"] = []string{testOrigin, "https://evil.example"}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	wants(t, b.do(r), http.StatusForbidden)
 }
 

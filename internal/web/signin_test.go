@@ -110,6 +110,24 @@ func TestSignInRefusedAlike(t *testing.T) {
 	}
 }
 
+// A right passkey that cannot be let in, because its person has as many devices as one
+// may have, is refused like a wrong one.
+func TestRightButTooMany(t *testing.T) {
+	h := newHouse(t)
+	b := h.browser()
+	b.becomeOwner("Olga")
+	for range 100 {
+		b.cookie = ""
+		var c begun
+		b.ask("sign-in/passkey/begin", fields{}, &c)
+		if w := b.ask("sign-in/passkey", b.sign(c), nil); w.Code != http.StatusOK {
+			wants(t, w, http.StatusUnauthorized, `{"error":"refused"}`)
+			return
+		}
+	}
+	t.Error("a hundred devices are let in")
+}
+
 func TestSignInPage(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()

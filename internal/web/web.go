@@ -137,7 +137,7 @@ type call struct {
 func (p *Pages) call(w http.ResponseWriter, r *http.Request) (*call, bool) {
 	v, ok := identity.VisitFrom(r.Context())
 	if !ok {
-		p.cfg.Log.Error("a request came without its visit", "path", r.URL.Path)
+		p.cfg.Log.Error("a request came without its visit")
 		w.WriteHeader(http.StatusInternalServerError)
 		return nil, false
 	}

@@ -32,6 +32,7 @@ function confirmed() {
         dialog.close();
       } catch (error) {
         say('confirm-alert', sentence(error));
+        $('confirm-code').select();
       } finally {
         button.removeAttribute('aria-disabled');
       }

@@ -15,6 +15,7 @@ export function showCodes(codes) {
     item.textContent = code;
     return item;
   }));
+  $('codes-for').textContent = location.host;
   $('codes-print').onclick = () => print();
   $('codes-copy').onclick = () => copy(codes.join('\n'));
   $('codes').hidden = false;
