@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gatehouse/internal/policy"
 )
 
 // write has a page written on a URL of Home Assistant's.
@@ -73,7 +75,7 @@ func TestSignInStandsInForWhatWasAsked(t *testing.T) {
 func TestStrangersLearnNothing(t *testing.T) {
 	h := newHouse(t)
 	h.browser().becomeOwner("Olga")
-	h.invite("Anna", 0+2)
+	h.invite("Anna", policy.RoleMember)
 	telling := regexp.MustCompile(`(?i)home.?assistant|aiohttp|hass|olga|anna|\b20\d\d\.\d+|\bv?\d+\.\d+\.\d+\b`)
 	for _, lang := range []string{"en", "de"} {
 		b := h.browser()
@@ -180,7 +182,7 @@ func TestStatic(t *testing.T) {
 	b := h.browser()
 	b.becomeOwner("Olga")
 	pages := b.get(pathOwn).Body.String() + b.write("/x", PageHADown, 503).Body.String() +
-		h.browser().get(pathSignIn).Body.String() + h.browser().get(pathInvite+h.invite("Anna", 2)).Body.String()
+		h.browser().get(pathSignIn).Body.String() + h.browser().get(pathInvite+h.invite("Anna", policy.RoleMember)).Body.String()
 	named := map[string]bool{}
 	for _, m := range regexp.MustCompile(`/_gatehouse/auth/static/([a-z.]+)`).FindAllStringSubmatch(pages, -1) {
 		named[m[1]] = true
