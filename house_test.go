@@ -108,8 +108,13 @@ var reaches = []reach{
 	},
 }
 
-// A ban is a function of the standard library that is not called outside tests.
+// A ban is a name of the standard library that is not used outside tests. The
+// packages that may use it are named with the reason in freed.
 type ban struct{ from, name, why string }
+
+var freed = map[string]string{
+	"internal/identity encoding/json.Unmarshal": "reads what it wrote and sealed itself, in the form of the passkey library's own types",
+}
 
 var bans = []ban{
 	{"encoding/json", "Unmarshal", "takes names twice and in any case, so two readers may see two things; use go-json-experiment/json"},
@@ -679,7 +684,10 @@ func TestNobodyCallsWhatIsBanned(t *testing.T) {
 			}
 			from := known[fmt.Sprint(sel.X)]
 			for _, b := range bans {
-				if b.from == from && b.name == sel.Sel.Name && !(b.name == "Exit" && f.ast.Name.Name == "main") {
+				if b.from != from || b.name != sel.Sel.Name || freed[p.dir+" "+from+"."+b.name] != "" {
+					continue
+				}
+				if b.name != "Exit" || f.ast.Name.Name != "main" {
 					t.Errorf("%s: %s.%s %s", h.at(sel), from, b.name, b.why)
 				}
 			}
