@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// row is one target's medians.
+type row struct {
+	name string
+	sample
+}
+
+// memory is one target's resident memory in bytes.
+type memory struct {
+	name  string
+	bytes int64
+}
+
+// result is everything that one run measured.
+type result struct {
+	plan                        plan
+	conditions                  string
+	gate                        *gate
+	http1, http2, socket, flood []row
+	idle, after                 []memory
+}
+
+// reference is the target that the others are compared with.
+const reference = "nginx"
+
+// table is the result as Markdown.
+func (r *result) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", r.conditions)
+	fmt.Fprintf(&b, "Each target %d times in turns, medians; CPU is that of the proxy's own processes. ×: compared with %s.\n\n", r.plan.rounds, reference)
+
+	fmt.Fprintf(&b, "HTTP/1.1, %d kept-alive connections, %d s a round, a 1 kB answer, session cookie and token along:\n\n", r.plan.connections, int(r.plan.each.Seconds()))
+	requests(&b, r.http1)
+	fmt.Fprintf(&b, "HTTP/2, 4 connections with 8 requests under way on each, %d requests a round:\n\n", r.plan.h2Requests)
+	requests(&b, r.http2)
+
+	fmt.Fprintf(&b, "WebSocket, one message and its answer at a time, %d a round (added: compared with direct), and 8 sockets with 8 under way on each:\n\n", r.plan.pings)
+	b.WriteString("| target | p50 | p99 | added at p99 | answers/s | × | CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	base := find(r.flood, reference)
+	for i, s := range r.socket {
+		f := r.flood[i]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.0f | %.2f | %s |\n", s.name, us(s.p50), us(s.p99), us(s.p99-r.socket[0].p99),
+			f.perSecond, f.perSecond/base.perSecond, cpuText(f.sample))
+	}
+	b.WriteString("\n| memory (RSS, MB) |")
+	for _, m := range r.idle {
+		fmt.Fprintf(&b, " %s |", m.name)
+	}
+	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", len(r.idle)) + "\n| idle |")
+	for _, m := range r.idle {
+		fmt.Fprintf(&b, " %.1f |", float64(m.bytes)/1e6)
+	}
+	b.WriteString("\n| after the load |")
+	for _, m := range r.after {
+		fmt.Fprintf(&b, " %.1f |", float64(m.bytes)/1e6)
+	}
+	fmt.Fprintf(&b, "\n\nGatehouse, from its start to its first answer over TLS: %d ms (median of %d); the very first start, which makes the local authority: %d ms.\n",
+		r.gate.start.Milliseconds(), r.plan.starts, r.gate.firstStart.Milliseconds())
+	return b.String()
+}
+
+func requests(b *strings.Builder, rows []row) {
+	b.WriteString("| target | requests/s | × | p50 | p99 | CPU µs a request | × |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	base := find(rows, reference)
+	for _, r := range rows {
+		ratio := "–"
+		if r.cpu > 0 && base.cpu > 0 {
+			ratio = fmt.Sprintf("%.2f", float64(r.cpu)/float64(base.cpu))
+		}
+		fmt.Fprintf(b, "| %s | %.0f | %.2f | %s | %s | %s | %s |\n", r.name, r.perSecond, r.perSecond/base.perSecond, us(r.p50), us(r.p99), cpuText(r.sample), ratio)
+	}
+	b.WriteString("\n")
+}
+
+func find(rows []row, name string) row {
+	for _, r := range rows {
+		if r.name == name {
+			return r
+		}
+	}
+	return row{}
+}
+
+func cpuText(s sample) string {
+	if s.cpu == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f", float64(s.cpu)/float64(time.Microsecond))
+}
+
+func us(d time.Duration) string {
+	if d < 10*time.Millisecond {
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	}
+	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}
+
+// conditions says on what the figures were taken.
+func conditions(binary string) string {
+	version := func(name string, args ...string) string {
+		out, _ := exec.Command(name, args...).CombinedOutput()
+		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+		return strings.TrimSpace(strings.TrimPrefix(line, "nginx version: "))
+	}
+	cpu := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, rest, ok := bytes.Cut(info, []byte("model name\t: ")); ok {
+			line, _, _ := bytes.Cut(rest, []byte("\n"))
+			cpu = string(line)
+		}
+	}
+	haproxy, _, _ := strings.Cut(strings.TrimPrefix(version("haproxy", "-v"), "HAProxy version "), "-")
+	return fmt.Sprintf("Measured %s: %d cores of %s, which load, proxies and home share; Linux %s, %s; %s, HAProxy %s, Caddy %s; Gatehouse %s.",
+		time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu, version("uname", "-r"), runtime.Version(),
+		version("nginx", "-v"), haproxy, version("caddy", "version"), version(binary, "--version"))
+}
+
+// The table in a document stands between these lines.
+const (
+	tableBegin = "<!-- make bench writes from here -->\n"
+	tableEnd   = "<!-- to here -->\n"
+)
+
+// replaceTable puts text between the markers of a file.
+func replaceTable(file, text string) error {
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	head, rest, ok1 := strings.Cut(string(doc), tableBegin)
+	_, tail, ok2 := strings.Cut(rest, tableEnd)
+	if !ok1 || !ok2 {
+		return fmt.Errorf("%s has no place for the table: the lines %q and %q", file, strings.TrimSpace(tableBegin), strings.TrimSpace(tableEnd))
+	}
+	return os.WriteFile(file, []byte(head+tableBegin+"\n"+text+"\n"+tableEnd+tail), 0o644)
+}
