@@ -1,0 +1,196 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxSocket is how long a Unix socket's path may be on Linux (sun_path, with its zero byte).
+const maxSocket = 107
+
+// checker collects what is wrong with the values of a file.
+type checker struct {
+	at    places
+	wrong []Problem
+}
+
+func (k *checker) say(key, hint, format string, args ...any) {
+	k.wrong = append(k.wrong, Problem{Line: k.at.line(key), Key: key, Message: key + " " + fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// check returns what is wrong with the values, in the file's order.
+func (c *Config) check(at places) []Problem {
+	k := &checker{at: at}
+	c.checkHome(k)
+	c.checkDoors(k)
+	c.checkNumbers(k)
+	c.checkPaths(k)
+	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return k.wrong
+}
+
+func (c *Config) checkHome(k *checker) {
+	const nameHint = `a host name looks like "ha.example.org", without https:// and without a port`
+	if n := c.Home.Name; n != "" && !IsHostName(n) {
+		k.say("home.name", nameHint, "is %q, which is not a host name", n)
+	}
+	if c.Home.Name == "" && c.Doors.HTTPS != nil {
+		k.say("home.name", nameHint, "is missing: the door https answers to this name alone")
+	}
+	const urlHint = `it looks like "http://127.0.0.1:8123"`
+	u, err := url.Parse(c.Home.HAURL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		k.say("home.ha_url", urlHint, "is not an address")
+	case u.User != nil:
+		k.say("home.ha_url", urlHint, "holds a user name or password; leave them out")
+	case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+		k.say("home.ha_url", urlHint, "has more than a host and a port")
+	case u.Port() != "" && !isPort(u.Port()):
+		k.say("home.ha_url", urlHint, "has a port that does not exist")
+	}
+}
+
+func (c *Config) checkDoors(k *checker) {
+	https, lan := c.Doors.HTTPS, c.Doors.LAN
+	if https == nil && lan == nil {
+		k.wrong = append(k.wrong, Problem{Message: "no door is open", Hint: "add a table [doors.lan] or [doors.https]"})
+		return
+	}
+	if https != nil {
+		k.listen("doors.https.listen", https.Listen)
+		if https.PublicPort < 0 || https.PublicPort > 65535 {
+			k.say("doors.https.public_port", "", "is %d; ports go from 1 to 65535", https.PublicPort)
+		}
+	}
+	if lan != nil {
+		k.listen("doors.lan.listen", lan.Listen)
+		for _, n := range lan.Names {
+			if !IsHostName(n) {
+				k.say("doors.lan.names", `names look like "home.lan"; addresses of this machine are known without`, "has %q, which is not a host name", n)
+			}
+		}
+	}
+	if https != nil && lan != nil && portOf(https.Listen) != "" && portOf(https.Listen) == portOf(lan.Listen) {
+		k.say("doors.lan.listen", "give each door a port of its own: the one for home must not be the one that the router forwards to",
+			"has the same port as doors.https.listen")
+	}
+}
+
+func (k *checker) listen(key, value string) {
+	host, port, ok := cutPort(value)
+	const hint = `it looks like ":8443" or "192.168.1.10:8443"`
+	if !ok || !isPort(port) {
+		k.say(key, hint, "is %q, which is not an address with a port", value)
+		return
+	}
+	if host == "" {
+		return
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		k.say(key, hint, "is %q; before the port stands an address or nothing", value)
+	}
+}
+
+func (c *Config) checkNumbers(k *checker) {
+	if n := c.Guard.Threshold; n < 1 || n > 1000 {
+		k.say("guard.threshold", "5 is a good number", "is %d; it goes from 1 to 1000", n)
+	}
+	k.between("guard.window", c.Guard.Window, time.Minute, 7*day)
+	k.between("guard.ban", c.Guard.Ban, time.Minute, 365*day)
+	k.between("policy.session_idle", c.Policy.SessionIdle, 5*time.Minute, 3650*day)
+	k.between("policy.session_max", c.Policy.SessionMax, 5*time.Minute, 3650*day)
+	if c.Policy.SessionMax < c.Policy.SessionIdle {
+		k.say("policy.session_max", "", "(%s) is shorter than policy.session_idle (%s)", c.Policy.SessionMax, c.Policy.SessionIdle)
+	}
+}
+
+func (k *checker) between(key string, d Duration, low, high time.Duration) {
+	if t := time.Duration(d); t < low || t > high {
+		k.say(key, "", "is %s; it goes from %s to %s", d, Duration(low), Duration(high))
+	}
+}
+
+func (c *Config) checkPaths(k *checker) {
+	for _, p := range []struct {
+		key, value string
+		needed     bool
+	}{
+		{"home.ha_dir", c.Home.HADir, false},
+		{"certificates.certificate", c.Certificates.Certificate, false},
+		{"certificates.key", c.Certificates.Key, false},
+		{"events.file", c.Events.File, false},
+		{"state.dir", c.State.Dir, true},
+		{"state.socket", c.State.Socket, true},
+	} {
+		switch {
+		case p.value == "" && p.needed:
+			k.say(p.key, "", "is empty")
+		case p.value != "" && !filepath.IsAbs(p.value):
+			k.say(p.key, "a path begins with /", "is %q, which depends on where Gatehouse is started", p.value)
+		}
+	}
+	if len(c.State.Socket) > maxSocket {
+		k.say("state.socket", "choose a shorter path", "is longer than the %d bytes that a socket's path may have", maxSocket)
+	}
+	if (c.Certificates.Certificate == "") != (c.Certificates.Key == "") {
+		missing := "certificates.key"
+		if c.Certificates.Certificate == "" {
+			missing = "certificates.certificate"
+		}
+		k.say(missing, "a certificate and its key come together", "is missing")
+	}
+}
+
+// IsHostName reports whether s is a lower-case host name as certificates and
+// browsers have them: labels of letters, digits and inner hyphens (RFC 1123 section
+// 2.1), the last not all digits, so that no address passes for one.
+func IsHostName(s string) bool {
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+		for _, r := range l {
+			if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
+				return false
+			}
+		}
+	}
+	_, err := strconv.Atoi(labels[len(labels)-1])
+	return err != nil
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == s
+}
+
+// cutPort cuts "host:port"; an IPv6 address stands in brackets.
+func cutPort(s string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	host, port = s[:i], s[i+1:]
+	if inner, found := strings.CutPrefix(host, "["); found {
+		host, found = strings.CutSuffix(inner, "]")
+		return host, port, found && host != ""
+	}
+	return host, port, !strings.Contains(host, ":")
+}
+
+func portOf(listen string) string {
+	_, port, _ := cutPort(listen)
+	return port
+}

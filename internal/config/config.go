@@ -1,0 +1,176 @@
+// Package config reads the one configuration file, strictly: a key that is not
+// known, a value of the wrong type and a value that cannot be are errors that name
+// the file, the line, the key and, where there is one, the nearest right key.
+//
+// Only main sees this package; everything else is given ready values. Every key is
+// declared here once, with its default and what it does (the comment tags, which
+// "gatehouse config show" and new files print).
+//
+// A door is open if its table is in the file. No key holds a secret: secrets are
+// sealed in the ledger.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// DefaultPath is where the file is if nobody says otherwise.
+const DefaultPath = "/etc/gatehouse/gatehouse.toml"
+
+// The defaults that are not one line's business.
+const (
+	defaultStateDir = "/var/lib/gatehouse"
+	defaultSocket   = "/run/gatehouse/control.sock"
+	socketName      = "control.sock"
+)
+
+// Config is the whole file.
+type Config struct {
+	Home         Home         `toml:"home" json:"home"`
+	Doors        Doors        `toml:"doors" json:"doors"`
+	Certificates Certificates `toml:"certificates" json:"certificates"`
+	Guard        Guard        `toml:"guard" json:"guard"`
+	Policy       Policy       `toml:"policy" json:"policy"`
+	Events       Events       `toml:"events" json:"events"`
+	State        State        `toml:"state" json:"state"`
+}
+
+// Home says what is guarded.
+type Home struct {
+	Name  string `toml:"name" json:"name" comment:"Host name under which browsers reach this home, without port. The door https needs it."`
+	HAURL string `toml:"ha_url" json:"ha_url" comment:"Where Home Assistant itself answers. Default http://127.0.0.1:8123"`
+	HADir string `toml:"ha_dir" json:"ha_dir" comment:"Home Assistant's configuration directory, the one with configuration.yaml. May be empty."`
+}
+
+// Doors are the ways in. One that is nil is closed.
+type Doors struct {
+	HTTPS *HTTPS `toml:"https,omitempty" json:"https,omitempty"`
+	LAN   *LAN   `toml:"lan,omitempty" json:"lan,omitempty"`
+}
+
+// HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
+type HTTPS struct {
+	Listen     string `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":443\""`
+	PublicPort int    `toml:"public_port" json:"public_port" comment:"Port that people type, where the router forwards another one. Default 0: the port of listen"`
+}
+
+// LAN is the door for home alone. It must not be the one that the router forwards to.
+type LAN struct {
+	Listen string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":8443\""`
+	Names  []string `toml:"names" json:"names" comment:"Further host names of this machine at home. Its own name with .local is known without."`
+}
+
+// Certificates are files of a certificate from a public authority. Without them the
+// local authority issues its own, which never goes onto a public name.
+type Certificates struct {
+	Certificate string `toml:"certificate" json:"certificate" comment:"PEM file of the certificate and those between it and its root. May be empty."`
+	Key         string `toml:"key" json:"key" comment:"PEM file of its private key. May be empty."`
+}
+
+// Guard says when a source is not listened to any more.
+type Guard struct {
+	Threshold int      `toml:"threshold" json:"threshold" comment:"Failures until a source is banned. Default 5"`
+	Window    Duration `toml:"window" json:"window" comment:"How long a failure counts. Default \"10m\""`
+	Ban       Duration `toml:"ban" json:"ban" comment:"How long a source is not listened to. Default \"10m\""`
+}
+
+// Policy is what the owner may choose about who comes in.
+type Policy struct {
+	SessionIdle Duration `toml:"session_idle" json:"session_idle" comment:"A session ends after this long without use. Default \"30d\""`
+	SessionMax  Duration `toml:"session_max" json:"session_max" comment:"A session ends after this long in any case. Default \"365d\""`
+	PlainWorker bool     `toml:"plain_worker" json:"plain_worker" comment:"Leave Home Assistant's service worker as it is. Then a browser whose session has ended shows cached pages until it is reloaded. Default false"`
+}
+
+// Events says where what happens is written.
+type Events struct {
+	File string `toml:"file" json:"file" comment:"File for one JSON document a line, besides the service's log. Empty: none."`
+}
+
+// State says where Gatehouse keeps what it knows.
+type State struct {
+	Dir    string `toml:"dir" json:"dir" comment:"Directory of the ledger and its key. Default \"/var/lib/gatehouse\""`
+	Socket string `toml:"socket" json:"socket" comment:"Socket by which the verbs reach a running server. Default \"/run/gatehouse/control.sock\", or control.sock in another state directory"`
+}
+
+// Duration is a time.Duration that is written like "10m", "36h" or "30d".
+type Duration time.Duration
+
+// Default returns what holds where the file says nothing. No door is open.
+func Default() *Config {
+	return &Config{
+		Home:   Home{HAURL: "http://127.0.0.1:8123"},
+		Guard:  Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute)},
+		Policy: Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
+		State:  State{Dir: defaultStateDir},
+	}
+}
+
+// Load reads the file at path. The error is an *Error if what it says is wrong; it
+// wraps fs.ErrNotExist if there is none.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a file's text. name is what errors call it. The error is an *Error.
+func Parse(name string, data []byte) (*Config, error) {
+	c := Default()
+	places := locate(data)
+	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := dec.Decode(c); err != nil {
+		return nil, explain(name, places, err)
+	}
+	c.fill(places)
+	if wrong := c.check(places); len(wrong) > 0 {
+		return nil, &Error{File: name, Problems: wrong}
+	}
+	return c, nil
+}
+
+// fill puts in the defaults that depend on what the file says.
+func (c *Config) fill(said places) {
+	c.Home.Name = strings.ToLower(c.Home.Name)
+	if d := c.Doors.HTTPS; d != nil && !said.has("doors.https.listen") {
+		d.Listen = ":443"
+	}
+	if d := c.Doors.LAN; d != nil {
+		if !said.has("doors.lan.listen") {
+			d.Listen = ":8443"
+		}
+		for i, n := range d.Names {
+			d.Names[i] = strings.ToLower(n)
+		}
+	}
+	if !said.has("state.socket") {
+		if c.State.Socket = defaultSocket; c.State.Dir != defaultStateDir {
+			c.State.Socket = filepath.Join(c.State.Dir, socketName)
+		}
+	}
+}
+
+// TOML returns the configuration as a file that Parse reads as the same, with what
+// each key means beside it.
+func (c *Config) TOML() ([]byte, error) {
+	var b bytes.Buffer
+	enc := toml.NewEncoder(&b)
+	if err := enc.Encode(c); err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	return b.Bytes(), nil
+}
