@@ -1,0 +1,67 @@
+package pki
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// GetCertificate is what tls.Config asks for a certificate.
+type GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// ServerConfig returns how a door speaks TLS: 1.2 and 1.3, forward secrecy and
+// authenticated encryption only, the post-quantum key exchange where the client has
+// it, HTTP/2 before HTTP/1.1. Early data is not taken: Go's server has none. Session
+// tickets are sealed with keys of this very configuration, which crypto/tls changes
+// every day, so a ticket of one door opens no other: make one for each door.
+func ServerConfig(get GetCertificate) *tls.Config {
+	return &tls.Config{
+		GetCertificate: get,
+		MinVersion:     tls.VersionTLS12,
+		MaxVersion:     tls.VersionTLS13,
+		// For TLS 1.2. The suites of 1.3 are not chosen in Go and are all of this kind.
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
+		NextProtos:       []string{"h2", "http/1.1"},
+	}
+}
+
+// LoadFile reads a certificate of another authority and its key from PEM files. One
+// that has run out, is not yet good or is for no host name is an error.
+func LoadFile(certificate, key string, now time.Time) (*tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate %s: %w", certificate, err)
+	}
+	switch {
+	case now.After(c.Leaf.NotAfter):
+		err = fmt.Errorf("it ran out on %s", c.Leaf.NotAfter.Format(time.DateOnly))
+	case now.Before(c.Leaf.NotBefore):
+		err = fmt.Errorf("it is not good before %s", c.Leaf.NotBefore.Format(time.DateTime))
+	case len(c.Leaf.DNSNames) == 0:
+		err = errors.New("it is for no host name")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load certificate %s: %w", certificate, err)
+	}
+	return &c, nil
+}
+
+// WithFile shows a certificate from a file to whoever asks for one of its names, and
+// what get returns to the others.
+func WithFile(file *tls.Certificate, get GetCertificate) GetCertificate {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if hello.ServerName != "" && file.Leaf.VerifyHostname(hello.ServerName) == nil {
+			return file, nil
+		}
+		return get(hello)
+	}
+}
