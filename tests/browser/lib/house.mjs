@@ -22,9 +22,10 @@ export class House {
    * Runs one walk. body gets a step function: `await step("what a person does", async () => …)`.
    * A failed step ends its walk; the other walks go on. evidence, a list that the body fills with
    * objects that have keep(prefix), is asked for pictures after a failure.
+   * A walk that others begin from is needed whatever the words.
    */
-  async walk(title, body) {
-    if (this.#only.length && !this.#only.some((word) => title.includes(word))) return true;
+  async walk(title, body, { needed = false } = {}) {
+    if (!needed && this.#only.length && !this.#only.some((word) => title.includes(word))) return true;
     const started = Date.now();
     const evidence = [];
     let at = "start";

@@ -39,7 +39,7 @@ export async function real(house, release) {
     home.pause = () => tap.cut();
     home.resume = () => tap.mend();
     gate = await step("start the gateway", () => Gatehouse.serve({ log: join(house.out, `gatehouse-${release}.log`), haUrl: tap.url }));
-  });
+  }, { needed: true });
   const at = { home, gate, tap, frontend: realFrontend(light), title: release };
   let owner;
   try {

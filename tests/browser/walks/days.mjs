@@ -76,7 +76,7 @@ export async function ownersFirstDay(house, { home, gate, frontend, title }) {
       expect(new URL(page.url()).pathname === frontend.path, `at ${page.url()}`);
       await frontend.toggle(page, home);
     });
-  });
+  }, { needed: true });
   if (done) return owner;
   await owner?.close();
   return undefined;
