@@ -21,11 +21,10 @@ type dialer struct {
 }
 
 func (d dialer) open(ctx context.Context) (*websocket.Conn, error) {
-	c, answer, err := websocket.Dial(ctx, d.url, &websocket.DialOptions{HTTPClient: d.client, HTTPHeader: d.header})
+	c, _, err := websocket.Dial(ctx, d.url, &websocket.DialOptions{HTTPClient: d.client, HTTPHeader: d.header})
 	if err != nil {
 		return nil, fmt.Errorf("open socket: %w", err)
 	}
-	_ = answer
 	c.SetReadLimit(1 << 20)
 	if err := c.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `{"type":"auth","access_token":%q}`, d.token)); err != nil {
 		return nil, fmt.Errorf("authenticate socket: %w", err)
