@@ -98,3 +98,6 @@ func slips(a, b string) int {
 	}
 	return rows[len(x)][len(y)]
 }
+
+// Near reports whether a word was probably meant as another.
+func Near(word, meant string) bool { return slips(word, meant) <= max(1, len(meant)/3) }

@@ -91,7 +91,8 @@ func prefixOf(a net.Addr) (netip.Prefix, bool) {
 }
 
 // isHollow reports whether an interface is a bridge to which no network card belongs,
-// such as Docker's. What cannot be read is taken for one.
+// nor anything that stands on one (a bond, a VLAN), such as Docker's. What cannot be
+// read is taken for one.
 func isHollow(sys fs.FS, name string) bool {
 	if _, err := fs.Stat(sys, name+"/bridge"); err != nil {
 		return false
@@ -102,6 +103,9 @@ func isHollow(sys fs.FS, name string) bool {
 	}
 	for _, p := range ports {
 		if _, err := fs.Stat(sys, p.Name()+"/device"); err == nil {
+			return false
+		}
+		if below, err := fs.Glob(sys, p.Name()+"/lower_*"); err == nil && len(below) > 0 {
 			return false
 		}
 	}
