@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -85,7 +86,7 @@ func FuzzUnseal(f *testing.F) {
 		if len(sealed) > maxCeremony {
 			return
 		}
-		if c, err := i.unseal(kind, sealed); err != nil && len(id) < 100 || err == nil && c.Person != strings.ToValidUTF8(id, "\ufffd") {
+		if c, err := i.unseal(kind, sealed); err != nil && len(id) < 100 || err == nil && utf8.ValidString(id) && c.Person != id {
 			t.Errorf("%q came back as %q, %v", id, c.Person, err)
 		}
 		if _, err := i.unseal(kind+"x", sealed); err == nil {

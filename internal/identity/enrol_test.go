@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
 
@@ -195,6 +196,21 @@ func race(f func() error) (won int) {
 		}
 	}
 	return won
+}
+
+// An invitation that runs out between the question and the transaction is not redeemed.
+func TestConsumeLooksAtTheTime(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	_, err := h.AddPerson(ctx, "Anna", policy.RoleMember, "", "")
+	h.must(err)
+	_, err = h.Invite(ctx, "Anna")
+	h.must(err)
+	for _, inv := range h.invitations {
+		err := h.l.Update(ctx, func(tx *ledger.Tx) error { return h.consume(tx, inv, inv.expires) })
+		if !errors.Is(err, ErrNoInvitation) {
+			t.Errorf("got %v", err)
+		}
+	}
 }
 
 func TestInvitationsSurvive(t *testing.T) {

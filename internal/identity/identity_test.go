@@ -259,6 +259,9 @@ func TestFromInvitationToRevocation(t *testing.T) {
 		if r := h.stands(e.Cookie, StandingEnded, policy.ProofNone); !r.Who.Revoked {
 			t.Error("the device is not revoked")
 		}
+		if s := h.Sessions(); len(s) != 1 || !s[0].Ended.Equal(h.now) {
+			t.Errorf("sessions are %+v", s)
+		}
 		h.restart()
 	}
 	// The person can enrol the same browser again, as another device.

@@ -53,6 +53,18 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	t.Logf("%d acknowledged writes in %d rounds, none lost", acknowledged, rounds)
 }
 
+// A killed process does not show what a power cut would: that a commit waits for the
+// disk is SQLite's promise, for these settings on the connection that writes.
+func TestSettings(t *testing.T) {
+	l := openDir(t, t.TempDir())
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "trusted_schema": "0"} {
+		var got string
+		if err := l.write.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %s, %v; want %s", pragma, got, err, want)
+		}
+	}
+}
+
 // killWriter runs a writer for a random while, kills it, and returns the last
 // number that it acknowledged.
 func killWriter(t *testing.T, dir string) (acknowledged int) {
