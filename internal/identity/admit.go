@@ -14,7 +14,7 @@ type admission struct {
 	cookie  string // new; empty where the live session of the same person goes on
 	session *session
 	device  *device
-	renewed *session   // another person's live session in this browser, which ends
+	ousted *session   // another person's live session in this browser, which ends
 	forget  []*session // ended sessions that are too many
 	dropped *device    // a device that is too many
 	isNew   bool       // the device is
@@ -33,7 +33,7 @@ func (i *Identity) admit(v Visit, p *person) (*admission, error) {
 	case had != nil && had.device.person == p && had.device.revoked.IsZero():
 		a.device = had.device
 	case had != nil && i.live(had, a.now):
-		a.renewed = had
+		a.ousted = had
 	}
 	if a.device == nil {
 		var err error
@@ -99,8 +99,8 @@ func (a *admission) write(tx *ledger.Tx) error {
 			return err
 		}
 	}
-	if a.renewed != nil {
-		if err := writeEnded(tx, a.renewed, a.now); err != nil {
+	if a.ousted != nil {
+		if err := writeEnded(tx, a.ousted, a.now); err != nil {
 			return err
 		}
 	}
@@ -134,8 +134,8 @@ func (i *Identity) apply(a *admission, fresh bool) {
 		for _, e := range a.forget {
 			i.dropSession(e)
 		}
-		if a.renewed != nil {
-			a.renewed.ended = a.now
+		if a.ousted != nil {
+			a.ousted.ended = a.now
 		}
 		i.applyDevice(a)
 		i.addSession(a.session)
@@ -158,7 +158,7 @@ func (i *Identity) applyDevice(a *admission) {
 
 // tellEnded tells the watchers what an admission ended.
 func (i *Identity) tellEnded(a *admission) {
-	if a.renewed != nil {
-		i.watchers.tell(Ended{Device: a.renewed.device.id, Session: a.renewed.id})
+	if a.ousted != nil {
+		i.watchers.tell(Ended{Device: a.ousted.device.id, Session: a.ousted.id})
 	}
 }
