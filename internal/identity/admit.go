@@ -14,7 +14,7 @@ type admission struct {
 	cookie  string // new; empty where the live session of the same person goes on
 	session *session
 	device  *device
-	ousted *session   // another person's live session in this browser, which ends
+	ousted  *session   // another person's live session in this browser, which ends
 	forget  []*session // ended sessions that are too many
 	dropped *device    // a device that is too many
 	isNew   bool       // the device is
