@@ -113,7 +113,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 		if !said[m] {
 			t.Errorf("docs/dependencies.md: has no line for %s, imported by %s", m, used[m])
 		}
-		if indirect[m] {
+		if indirect[m] && used[m] != "go.mod (tool)" { // go mod tidy calls tools indirect
 			t.Errorf("go.mod: says that %s is indirect, but %s imports it; run go mod tidy", m, used[m])
 		}
 	}

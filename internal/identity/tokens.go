@@ -147,7 +147,8 @@ func (i *Identity) LearnAccess(ctx context.Context, token string, t ha.TokenAnsw
 }
 
 func (i *Identity) newAccess(r *refreshToken, t ha.TokenAnswer) *accessToken {
-	return &accessToken{hash: hashOf(t.AccessToken), refresh: r, expires: i.cfg.Now().Add(min(t.ExpiresIn, maxAccessLife))}
+	life := time.Duration(min(max(t.ExpiresIn, 0), int64(maxAccessLife/time.Second))) * time.Second
+	return &accessToken{hash: hashOf(t.AccessToken), refresh: r, expires: i.cfg.Now().Add(life)}
 }
 
 // firstToExpire returns the access token that a refresh token must lose to have another.

@@ -12,7 +12,7 @@ import (
 
 func answer(n int) ha.TokenAnswer {
 	return ha.TokenAnswer{AccessToken: fmt.Sprint("access-", n), RefreshToken: fmt.Sprint("refresh-", n),
-		Issuer: fmt.Sprint("issuer-", n), ExpiresIn: 30 * time.Minute}
+		Issuer: fmt.Sprint("issuer-", n), ExpiresIn: 30 * 60}
 }
 
 const client = "https://home.example:8443/"
