@@ -23,6 +23,11 @@
 //     "Unable to connect"; document.documentElement.dataset.connected is "true"
 //     while states are live; the frontend's tokens are localStorage hassTokens.
 //
+// In it are the entities light.kitchen_lights, light.bed_light,
+// light.ceiling_lights, input_boolean.lab, lock.front_door, cover.garage_door,
+// camera.demo_camera, alarm_control_panel.security (code 1234) and a few more; a
+// webhook for the house alone, demo-doorbell; and an add-on that echoes, demo_echo.
+//
 // It is not safe as a home: passwords are compared in the clear, nothing is
 // kept on disk, and no address is ever banned.
 package hatest
