@@ -39,6 +39,8 @@ const (
 	Invited           Kind = "invited"            // an invitation was made
 	DeviceEnrolled    Kind = "device-enrolled"    // a device became known
 	DeviceRevoked     Kind = "device-revoked"     // a device is shut out for good
+	AppRegistered     Kind = "app-registered"     // a companion app got its webhook from Home Assistant
+	AppTakenOut       Kind = "app-taken-out"      // a revoked device's registration was taken out of Home Assistant
 	ApprovalAsked     Kind = "approval-asked"     // a browser asks to be approved
 	ApprovalGranted   Kind = "approval-granted"   // a known device approved it
 	ApprovalDenied    Kind = "approval-denied"    // a known device denied it, or gave the wrong number
@@ -81,6 +83,8 @@ var sentences = map[Kind]string{
 	Invited:           "Invitation made",
 	DeviceEnrolled:    "Device became known",
 	DeviceRevoked:     "Device revoked",
+	AppRegistered:     "Companion app registered",
+	AppTakenOut:       "Companion app taken out of Home Assistant",
 	ApprovalAsked:     "A browser asks to be approved",
 	ApprovalGranted:   "Browser approved",
 	ApprovalDenied:    "Browser denied",
@@ -111,7 +115,7 @@ var sentences = map[Kind]string{
 func Kinds() []Kind {
 	return []Kind{
 		Started, Stopped, SignedIn, Confirmed, SignInFailed, SignedOut, SessionEnded, SessionExpired,
-		PersonAdded, PersonRemoved, Invited, DeviceEnrolled, DeviceRevoked,
+		PersonAdded, PersonRemoved, Invited, DeviceEnrolled, DeviceRevoked, AppRegistered, AppTakenOut,
 		ApprovalAsked, ApprovalGranted, ApprovalDenied,
 		PasskeyAdded, PasskeyCloned, TOTPChanged, RecoveryUsed, RecoveryRenewed,
 		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,

@@ -50,3 +50,6 @@ func SupervisorEndpoint(command []byte) string {
 	}
 	return c.Endpoint
 }
+
+// AuthRequiredOfNobody opens a socket whose client is not known yet: it names no version.
+var AuthRequiredOfNobody = []byte(`{"type":"auth_required"}`)

@@ -40,7 +40,7 @@ func (i *Identity) admit(v Visit, p *person) (*admission, error) {
 		if a.dropped, err = i.makeRoom(p, a.now); err != nil {
 			return nil, err
 		}
-		a.device, a.isNew = newDevice(newID(i.devices), p, kindBrowser, describe(v.UserAgent), a.now), true
+		a.device, a.isNew = newDevice(newID(i.devices), p, kindOf(v.UserAgent), describe(v.UserAgent), a.now), true
 	}
 	i.giveSession(a, v)
 	return a, nil

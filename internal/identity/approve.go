@@ -167,7 +167,7 @@ func (i *Identity) addApproved(ctx context.Context, q *ask, p *person) (*device,
 	if err != nil {
 		return nil, err
 	}
-	d := newDevice(newID(i.devices), p, kindBrowser, describe(q.visit.UserAgent), now)
+	d := newDevice(newID(i.devices), p, kindOf(q.visit.UserAgent), describe(q.visit.UserAgent), now)
 	d.seen.Store(ms(now))
 	d.at(q.visit.Door, q.visit.Addr)
 	a := &admission{now: now, device: d, dropped: dropped, isNew: true}

@@ -9,11 +9,25 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/ha"
 	"gatehouse/internal/ledger"
 )
 
-// kindBrowser is the kind of a device that is recognised by its cookie (policy.Who.Kind).
-const kindBrowser = "browser"
+// The kinds of devices (policy.Who.Kind).
+const (
+	KindBrowser = "browser" // recognised by its cookie
+	KindApp     = "app"     // a companion app: its web view by a cookie, the rest by what Home Assistant gave it
+	KindProgram = "program" // recognised by a token alone
+)
+
+// kindOf is the kind of a device that enrols. An app's web view says so itself; whoever
+// claims it falsely gets no more than a browser that they could have enrolled as well.
+func kindOf(userAgent string) string {
+	if ha.CompanionApp(userAgent) != ha.AppNone {
+		return KindApp
+	}
+	return KindBrowser
+}
 
 // Devices returns every device, revoked ones too, the last seen first.
 func (i *Identity) Devices() []Device {
@@ -70,12 +84,12 @@ func (i *Identity) RevokeDevice(ctx context.Context, id string) error {
 		}
 		d.revoke(now)
 	})
+	detail := d.name
 	i.writing.Unlock()
 	if err != nil {
 		return err
 	}
 	i.codes.forget(id)
-	detail := d.name
 	if kept > 0 {
 		detail += "; a passkey made on it is kept, because it is on other devices too"
 	}

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"encoding/base32"
 	"net/netip"
 	"slices"
 	"sync"
@@ -123,11 +122,6 @@ func (h *house) code(secret string) string {
 		h.t.Fatal(err)
 	}
 	return c
-}
-
-// secretOf returns a person's authenticator secret as it is typed.
-func (h *house) secretOf(id string) string {
-	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(h.people[id].totp)
 }
 
 func visit(cookie string) Visit {

@@ -15,7 +15,7 @@ func (i *Identity) load(ctx context.Context) error {
 	i.state = newState()
 	return i.cfg.Ledger.View(ctx, func(tx *ledger.Tx) error {
 		for _, read := range []func(*ledger.Tx) error{
-			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens,
+			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens, i.loadWebhooks,
 		} {
 			if err := read(tx); err != nil {
 				return err
@@ -192,4 +192,23 @@ func (i *Identity) loadTokens(tx *ledger.Tx) error {
 		i.addAccess(&accessToken{hash: hash(h), refresh: i.refresh[hash(refresh)], expires: fromMS(expires)})
 		return nil
 	}, `SELECT hash, refresh_hash, expires FROM access_tokens`)
+}
+
+func (i *Identity) loadWebhooks(tx *ledger.Tx) error {
+	return tx.Query(func(scan func(...any) error) error {
+		var (
+			h                            []byte
+			device, haUser, registration string
+			created, removed             int64
+		)
+		if err := scan(&h, &device, &haUser, &registration, &created, &removed); err != nil {
+			return err
+		}
+		if len(h) != len(hash{}) {
+			return fmt.Errorf("a webhook of device %s cannot be read", device)
+		}
+		i.addWebhook(&webhook{hash: hash(h), device: i.devices[device], haUser: haUser, registration: registration,
+			created: fromMS(created), removed: fromMS(removed)})
+		return nil
+	}, `SELECT hash, device_id, ha_user_id, registration, created, removed FROM webhooks`)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 
+	"gatehouse/internal/ha"
 	"gatehouse/internal/ledger"
 )
 
@@ -37,9 +38,10 @@ func (u user) WebAuthnName() string                       { return u.name }
 func (u user) WebAuthnDisplayName() string                { return u.name }
 func (u user) WebAuthnCredentials() []webauthn.Credential { return u.keys }
 
-// PasskeysAt reports whether passkeys work where a visit is.
+// PasskeysAt reports whether passkeys work where a visit is. In the web views of the
+// companion apps they do not.
 func (i *Identity) PasskeysAt(v Visit) bool {
-	return i.webauthn != nil && slices.Contains(i.cfg.Origins, v.Origin)
+	return i.webauthn != nil && slices.Contains(i.cfg.Origins, v.Origin) && ha.CompanionApp(v.UserAgent) == ha.AppNone
 }
 
 // begin begins the making of a passkey: kept by the authenticator so that no name

@@ -218,3 +218,16 @@ func (w *watchers) tell(e Ended) {
 		f(e)
 	}
 }
+
+// SetDeviceNotice leaves a notice for every session of a device.
+func (i *Identity) SetDeviceNotice(device, notice string) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	d, ok := i.devices[device]
+	if !ok {
+		return
+	}
+	for _, e := range d.sessions {
+		e.notice.Store(&notice)
+	}
+}

@@ -29,6 +29,7 @@ type state struct {
 	refresh     map[hash]*refreshToken
 	access      map[hash]*accessToken
 	issuers     map[string]*refreshToken
+	webhooks    map[hash]*webhook
 }
 
 func newState() state {
@@ -43,6 +44,7 @@ func newState() state {
 		refresh:     make(map[hash]*refreshToken),
 		access:      make(map[hash]*accessToken),
 		issuers:     make(map[string]*refreshToken),
+		webhooks:    make(map[hash]*webhook),
 	}
 }
 
@@ -87,11 +89,12 @@ type device struct {
 	written  seen                  // what the ledger has; the holder of writing's
 	sessions map[string]*session
 	refresh  map[hash]*refreshToken
+	webhooks map[hash]*webhook
 }
 
 func newDevice(id string, p *person, kind, name string, created time.Time) *device {
 	d := &device{id: id, person: p, kind: kind, name: name, created: created,
-		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken)}
+		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken), webhooks: make(map[hash]*webhook)}
 	d.where.Store(&place{})
 	return d
 }
@@ -150,6 +153,16 @@ type accessToken struct {
 	expires time.Time
 }
 
+// webhook is the way by which a companion app reports and acts, with its user's rights.
+type webhook struct {
+	hash         hash
+	device       *device
+	haUser       string
+	registration string // the app's own id of its device
+	created      time.Time
+	removed      time.Time // when its registration was taken out of Home Assistant
+}
+
 // addPerson, addDevice and the like keep the maps together; remove likewise.
 
 func (s *state) addPerson(p *person) {
@@ -178,6 +191,9 @@ func (s *state) dropDevice(d *device) {
 	}
 	for _, t := range d.refresh {
 		s.dropRefresh(t)
+	}
+	for _, w := range d.webhooks {
+		s.dropWebhook(w)
 	}
 	delete(s.devices, d.id)
 	delete(d.person.devices, d.id)
@@ -216,6 +232,13 @@ func (s *state) addAccess(a *accessToken) { s.access[a.hash], a.refresh.access[a
 func (s *state) dropAccess(a *accessToken) {
 	delete(s.access, a.hash)
 	delete(a.refresh.access, a.hash)
+}
+
+func (s *state) addWebhook(w *webhook) { s.webhooks[w.hash], w.device.webhooks[w.hash] = w, w }
+
+func (s *state) dropWebhook(w *webhook) {
+	delete(s.webhooks, w.hash)
+	delete(w.device.webhooks, w.hash)
 }
 
 // ms and fromMS turn times into what the ledger keeps; the zero time is 0.

@@ -51,7 +51,7 @@ func (i *Identity) Issuer(iss string) (Token, bool) {
 }
 
 func (t *refreshToken) public() Token {
-	return Token{Device: t.device.id, Person: t.device.person.id, HAUserID: t.haUser, ClientID: t.clientID,
+	return Token{Device: t.device.id, Kind: t.device.kind, Person: t.device.person.id, HAUserID: t.haUser, ClientID: t.clientID,
 		Issuer: t.issuer, Revoked: !t.device.revoked.IsZero()}
 }
 
@@ -238,6 +238,18 @@ func (i *Identity) LearnCode(device, code, clientID string) {
 		delete(c.all, oldest)
 	}
 	c.all[hashOf(code)] = loginCode{device, clientID, i.cfg.Now()}
+}
+
+// PeekCode says whose code it is, and leaves it to be taken.
+func (i *Identity) PeekCode(code string) (device string, ok bool) {
+	c := &i.codes
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, ok := c.all[hashOf(code)]
+	if !ok || i.cfg.Now().Sub(l.learned) >= codeFor {
+		return "", false
+	}
+	return l.device, true
 }
 
 // TakeCode returns whose authorization code this is, once and within ten minutes.

@@ -30,7 +30,7 @@ func withTokens(h *house) (device string, person Person) {
 func TestTokens(t *testing.T) {
 	h, ctx := newHouse(t), t.Context()
 	device, anna := withTokens(h)
-	want := Token{Device: device, Person: anna.ID, HAUserID: "user-anna", ClientID: client, Issuer: "issuer-1"}
+	want := Token{Device: device, Kind: KindBrowser, Person: anna.ID, HAUserID: "user-anna", ClientID: client, Issuer: "issuer-1"}
 	check := func(when string, access string) {
 		t.Helper()
 		for name, find := range map[string]func() (Token, bool){

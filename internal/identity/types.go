@@ -127,6 +127,7 @@ type Waiting struct {
 // Token is what a token of Home Assistant's is known as.
 type Token struct {
 	Device   string
+	Kind     string // of the device
 	Person   string // id
 	HAUserID string
 	ClientID string

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -148,4 +149,21 @@ func (c *Client) SeenAs(ctx context.Context) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, nil
+}
+
+// EndSignIn ends a sign-in, by the id of its refresh token, in the name of the user
+// whose access token this is: nobody else may (ha-protocol 2.4). The access token is
+// worth nothing afterwards.
+func (c *Client) EndSignIn(ctx context.Context, accessToken, refreshTokenID string) error {
+	err := c.as(ctx, accessToken, func(ctx context.Context, s *socket) error {
+		err := s.command(ctx, "auth/delete_refresh_token", map[string]any{"refresh_token_id": refreshTokenID}, nil)
+		if errors.Is(err, ErrUnreachable) {
+			return nil // the socket's own token is the one that ends, and it ends without an answer
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrInvalidAuth) {
+		return fmt.Errorf("end a sign-in: %w", err)
+	}
+	return nil
 }

@@ -1,5 +1,4 @@
--- A row of each table, as version 1 writes them. Whoever changes the schema copies
--- this to the next version's before fixture.
+-- A row of each table, as version 1 writes them.
 INSERT INTO secrets VALUES ('ha/token', x'00ff');
 INSERT INTO people VALUES ('p1', 'Olga', 'olga', 'owner', 'ha1', 'Olga', x'0102', 59, 1000, 0);
 INSERT INTO people VALUES ('p2', 'Ben', NULL, 'member', NULL, '', NULL, 0, 1000, 2000);
