@@ -31,6 +31,7 @@ func (c *Config) check(at places) []Problem {
 	c.checkHome(k)
 	c.checkDoors(k)
 	c.checkNumbers(k)
+	c.checkClients(k)
 	c.checkPaths(k)
 	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return k.wrong
@@ -115,6 +116,15 @@ func (c *Config) checkNumbers(k *checker) {
 func (k *checker) between(key string, d Duration, low, high time.Duration) {
 	if t := time.Duration(d); t < low || t > high {
 		k.say(key, "", "is %s; it goes from %s to %s", d, Duration(low), Duration(high))
+	}
+}
+
+func (c *Config) checkClients(k *checker) {
+	for _, id := range c.Policy.Clients {
+		u, err := url.Parse(id)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+			k.say("policy.clients", `it looks like "https://assistant.example/r/my-project"`, "has %q, which is no client id", id)
+		}
 	}
 }
 

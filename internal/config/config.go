@@ -87,6 +87,7 @@ type Guard struct {
 type Policy struct {
 	SessionIdle Duration `toml:"session_idle" json:"session_idle" comment:"A session ends after this long without use. Default \"30d\""`
 	SessionMax  Duration `toml:"session_max" json:"session_max" comment:"A session ends after this long in any case. Default \"365d\""`
+	Clients     []string `toml:"clients" json:"clients" comment:"Client ids of services on the Internet that may be linked to Home Assistant from a known browser, as they stand in the address of its login page: Google's and Amazon's assistants, for instance."`
 	PlainWorker bool     `toml:"plain_worker" json:"plain_worker" comment:"Leave Home Assistant's service worker as it is. Then a browser whose session has ended shows cached pages until it is reloaded. Default false"`
 }
 

@@ -48,10 +48,16 @@ func split(key string) (table, name string) {
 	return key[:i], key[i+1:]
 }
 
+// maxTypo is how long a word may be for which the right one is looked for, in bytes.
+const maxTypo = 64
+
 // nearest returns the key that was probably meant: one of the same name elsewhere,
 // or the one that is the fewest slips of the finger away, "" if all are far.
 func nearest(key string) string {
 	table, name := split(key)
+	if len(name) > maxTypo {
+		return ""
+	}
 	best, bestSlips, tie := "", 1+max(1, len(name)/3), false
 	for _, candidate := range slices.Sorted(maps.Keys(known())) {
 		t, n := split(candidate)

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const small = "[home]\nname = \"house.test\"\n[doors.https]\n"
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse("x.toml", []byte(small+"[doors.lan]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Doors.HTTPS.Listen != ":443" || c.Doors.LAN.Listen != ":8443" || c.Home.HAURL != "http://127.0.0.1:8123" ||
+		c.State.Dir != "/var/lib/gatehouse" || c.State.Socket != "/run/gatehouse/control.sock" || c.Guard.Threshold != 5 {
+		t.Errorf("%+v", c)
+	}
+	c, err = Parse("x.toml", []byte("[home]\nname = \"HOUSE.test\"\n[doors.https]\n[state]\ndir = \"/srv/gatehouse\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.State.Socket != "/srv/gatehouse/control.sock" || c.Home.Name != "house.test" || c.Doors.LAN != nil {
+		t.Errorf("%+v", c)
+	}
+}
+
+// What is wrong is said with its line, its key and what to do.
+func TestProblems(t *testing.T) {
+	for _, c := range []struct {
+		text, key string
+		line      int
+		hold      string
+	}{
+		{"[home]\nnmae = \"x\"\n", "home.nmae", 2, "did you mean home.name?"},
+		{"[homes]\nname = \"x\"\n", "homes", 1, ""},
+		{"[home]\nname = \"a\"\n[doors.http]\nlisten = \":1\"\n", "doors.http", 3, ""},
+		{small + "listen = 443\n", "doors.https.listen", 4, "wants a text in quotes"},
+		{small + "listen = \"443\"\n", "doors.https.listen", 4, "not an address with a port"},
+		{small + "listen = \"house:443\"\n", "doors.https.listen", 4, "an address or nothing"},
+		{small + "listen = \":0443\"\n", "doors.https.listen", 4, ""},
+		{small + "public_port = 70000\n", "doors.https.public_port", 4, "ports go from 1 to 65535"},
+		{"[doors.https]\n", "home.name", 0, "is missing"},
+		{"[home]\nname = \"1.2.3.4\"\n[doors.https]\n", "home.name", 2, "not a host name"},
+		{"[home]\nname = \"a.b\"\n", "", 0, "no door is open"},
+		{small + "[home2]\n", "home2", 4, ""},
+		{small + "[guard]\nban = \"1x\"\n", "guard.ban", 5, `like "90s"`},
+		{small + "[guard]\nthreshold = 0\n", "guard.threshold", 5, "from 1 to 1000"},
+		{small + "[policy]\nsession_idle = \"10d\"\nsession_max = \"1d\"\n", "policy.session_max", 6, "is shorter than"},
+		{small + "[policy]\nclients = [\"http://evil.example\"]\n", "policy.clients", 5, "is no client id"},
+		{small + "[certificates]\ncertificate = \"/a.pem\"\n", "certificates.key", 4, "come together"},
+		{small + "[state]\ndir = \"state\"\n", "state.dir", 5, "a path begins with /"},
+		{small + "[state]\nsocket = \"/" + strings.Repeat("a", 120) + "\"\n", "state.socket", 5, "longer than"},
+		{"[home]\nname = \"a.b\"\nha_url = \"http://u:p@h\"\n[doors.https]\n", "home.ha_url", 3, "leave them out"},
+		{"[home]\nname = \"a.b\"\nha_url = \"http://h/x\"\n[doors.https]\n", "home.ha_url", 3, "more than a host and a port"},
+		{"[home\n", "", 1, ""},
+		{"\xff", "", 1, ""},
+	} {
+		_, err := Parse("x.toml", []byte(c.text))
+		var wrong *Error
+		if !errors.As(err, &wrong) || len(wrong.Problems) == 0 {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		p := wrong.Problems[0]
+		for _, other := range wrong.Problems {
+			if other.Key == c.key {
+				p = other
+				break
+			}
+		}
+		if p.Key != c.key || p.Line != c.line || !strings.Contains(p.Message+"; "+p.Hint, c.hold) {
+			t.Errorf("%q: %+v, want key %q, line %d, %q", c.text, wrong.Problems, c.key, c.line, c.hold)
+		}
+		if !strings.HasPrefix(err.Error(), "x.toml") {
+			t.Errorf("%q: the file is not named: %v", c.text, err)
+		}
+	}
+}
+
+func TestNoFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.toml"))
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.toml") {
+		t.Error(err)
+	}
+	name := filepath.Join(t.TempDir(), "good.toml")
+	if err := os.WriteFile(name, []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(name); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "10m": 10 * time.Minute, "36h": 36 * time.Hour, "30d": 30 * day, "1h30m": 90 * time.Minute} {
+		var d Duration
+		if err := d.UnmarshalText([]byte(text)); err != nil || time.Duration(d) != want {
+			t.Errorf("%s is %v, %v", text, time.Duration(d), err)
+		}
+		var again Duration
+		if err := again.UnmarshalText([]byte(d.String())); err != nil || again != d {
+			t.Errorf("%s is written as %s", text, d)
+		}
+	}
+	for _, text := range []string{"", "10", "-1h", "1.5d", "d", "99999d", "ten"} {
+		var d Duration
+		if err := d.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken for %s", text, d)
+		}
+	}
+}
+
+// FuzzParse: what is taken is written as something that is read as the same, and what
+// is not taken is an *Error.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))
+	f.Add([]byte(small + "[doors.lan]\nnames = [\"a.lan\"]\n[guard]\nban = \"30d\"\n[policy]\nplain_worker = true\n[state]\ndir = \"/a\"\n"))
+	f.Add([]byte("home = { name = \"a.b\" }\ndoors.https = {}\n"))
+	f.Add([]byte("[home]\nname = 3\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("x", data)
+		var wrong *Error
+		if err != nil {
+			if !errors.As(err, &wrong) || len(wrong.Problems) == 0 || wrong.Error() == "" {
+				t.Errorf("%T: %v", err, err)
+			}
+			return
+		}
+		text, err := c.TOML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("x", text)
+		if err != nil {
+			t.Fatalf("%s\n%v", text, err)
+		}
+		if twice, err := again.TOML(); err != nil || !bytes.Equal(text, twice) {
+			t.Errorf("written as\n%s\nand then as\n%s", text, twice)
+		}
+	})
+}
