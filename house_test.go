@@ -140,6 +140,8 @@ var noNames = []string{"util", "utils", "common", "types", "helpers", "helper", 
 var hosts = map[string]string{
 	"cast.home-assistant.io": "the origin that Home Assistant itself allows by default; a setting is written back unchanged",
 	"home-assistant.io":      "Home Assistant's Android app signs in with this client id; it is compared, never fetched",
+	"wear.googleapis.com":    "where Home Assistant's Android app has its watch's sign-in led back to; it is compared, never fetched",
+	"wear.googleapis-cn.com": "the same in China",
 	"www.home-assistant.io":  "a page of documentation that a hint names; it is shown, never fetched",
 	"my.home-assistant.io":   "a link that both companion apps open; it is shown, never fetched",
 	"www.apache.org":         "the licence names its own home",

@@ -206,6 +206,10 @@ func Command(w Who, kind, endpoint string) Decision {
 		return Decision{Reason: ReasonRevoked}
 	case kind == "":
 		return Decision{Reason: ReasonRoute}
+	case kind == "webhook/handle":
+		// Calls any webhook, past what is asked of whoever calls it from outside. No client of
+		// a home uses it.
+		return Decision{Reason: ReasonNever}
 	case kind == "supervisor/ingress/session", kind == "supervisor/api" && strings.HasPrefix(endpoint, "/ingress/"):
 		if w.Device != "" && w.Role < RoleOwner {
 			return Decision{Reason: ReasonRole}

@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"gatehouse/internal/ha"
+	"gatehouse/internal/identity"
+)
+
+// Companion apps. Their own requests carry no cookie; they are known by the tokens and
+// the webhook that Home Assistant gave them while we looked on (design: "How a
+// companion app is recognised without a cookie"). What they are refused with is what
+// they survive (ha-protocol 2.3, 3.1, 5.4).
+
+const (
+	// registrationMax bounds a registration; apps write about 1 kB.
+	registrationMax = 256 << 10
+	// hookBurst and hookRate bound how often a device may call its webhook: a phone on a
+	// busy day calls every few seconds, and all it missed at once when it comes back.
+	hookBurst = 200
+	hookRate  = 20 // a second
+	// heldMax and heldPerAddr bound the sockets whose first message is awaited before
+	// anything is known of the client.
+	heldMax     = 128
+	heldPerAddr = 16
+)
+
+// Account is what Home Assistant says of a user. The zero Account is not known.
+type Account struct {
+	Known     bool
+	Active    bool
+	LocalOnly bool // may come from private addresses alone
+}
+
+// SignIns ends a sign-in to Home Assistant in its user's own name, which is the only
+// name in which that can be done.
+type SignIns interface {
+	EndSignIn(ctx context.Context, accessToken, refreshTokenID string) error
+}
+
+// adopt makes the device of a token the one that asks.
+func (f *flight) adopt(device string) {
+	who, ok := f.gw.Identity.Who(device)
+	if !ok {
+		return
+	}
+	f.who, f.byToken = who, !who.Revoked
+	f.gw.Identity.SeenDevice(device, f.door.Name(), f.addr)
+}
+
+// isKnown reports whether the one who asks is a device that is let in.
+func (f *flight) isKnown() bool {
+	return !f.who.Revoked && (f.known.Standing == identity.StandingLive || f.byToken)
+}
+
+// readWebhook judges the webhook's id in the path. One that no app of ours has says
+// nothing about who asks: automations have webhooks, too.
+func (f *flight) readWebhook() {
+	if f.route != ha.RouteWebhook {
+		return
+	}
+	if t, ok := f.gw.Identity.Webhook(ha.WebhookID(f.path)); ok {
+		f.hook = &t
+		f.judge(t, true)
+	}
+}
+
+// mayShowToken reports whether a socket of nobody's is worth waiting for: an app's own
+// requests carry no cookie, and its token comes in the first message. A page whose
+// session ended is none of these.
+func (f *flight) mayShowToken() bool {
+	return f.upgrade && f.route == ha.RouteWebSocket && !f.isKnown() && !f.who.Revoked &&
+		ha.CompanionApp(f.r.UserAgent()) != ha.AppNone &&
+		(f.known.Standing == identity.StandingNone || len(f.r.Header["Origin"]) == 0)
+}
+
+// forwardRegistration passes an app's registration on and learns the webhook that it
+// is given.
+func (f *flight) forwardRegistration() *refusal {
+	if len(f.r.Header["Content-Encoding"]) > 0 {
+		return &refusal{why: "registration is encoded", status: http.StatusBadRequest, body: `{"message":"Invalid JSON."}`}
+	}
+	body, err := io.ReadAll(io.LimitReader(f.r.Body, registrationMax+1))
+	switch {
+	case err != nil:
+		return &refusal{why: "body cut short", bare: true}
+	case len(body) > registrationMax:
+		return &refusal{why: "registration too large", status: http.StatusRequestEntityTooLarge, body: `{"message":"Too large"}`}
+	}
+	said, err := ha.ParseRegistration(body)
+	if err != nil {
+		return &refusal{why: "registration is malformed", status: http.StatusBadRequest, body: `{"message":"Invalid JSON."}`}
+	}
+	f.r.Body, f.r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	f.r.Header.Set("Accept-Encoding", "identity")
+	answer, no := f.ask(f.r.Context())
+	if no != nil {
+		return no
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, loginMax))
+	if err != nil {
+		return f.unanswered(err)
+	}
+	if answer.StatusCode == http.StatusCreated && f.who.Device != "" {
+		webhook, err := ha.ParseRegistered(text)
+		if err == nil {
+			err = f.gw.Identity.LearnWebhook(context.WithoutCancel(f.r.Context()), f.who.Device, said, webhook)
+		}
+		if err != nil {
+			return f.must(err)
+		}
+	}
+	h := f.w.Header()
+	answerHeaders(h, answer.Header)
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	f.w.WriteHeader(answer.StatusCode)
+	_, _ = f.w.Write(text)
+	return nil
+}
+
+// forwardWebhook passes an app's call on. A webhook acts with its user's rights, but
+// Home Assistant asks nobody whether that user may still do anything (ha-protocol 5.4);
+// and what it answers while it starts would make the app register anew.
+func (f *flight) forwardWebhook() *refusal {
+	account := f.gw.Account(f.hook.HAUserID)
+	switch {
+	case account.Known && !account.Active:
+		return &refusal{why: "webhook of a user who is not active", status: http.StatusForbidden}
+	case account.Known && account.LocalOnly && !isLocal(f.told()):
+		return &refusal{why: "webhook of a local user from outside", status: http.StatusForbidden}
+	case !f.gw.hooks.allow(f.hook.Device):
+		f.w.Header().Set("Retry-After", "1")
+		return &refusal{why: "webhook called too often", status: http.StatusServiceUnavailable}
+	}
+	ctx, cancel := context.WithCancel(f.r.Context())
+	defer cancel()
+	answer, no := f.ask(ctx)
+	if no != nil {
+		return no
+	}
+	defer answer.Body.Close()
+	gone := answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusOK && answer.ContentLength == 0
+	if gone && !f.gw.Running(ctx) {
+		f.w.Header().Set("Retry-After", "5")
+		return &refusal{why: "Home Assistant is still starting", status: http.StatusServiceUnavailable}
+	}
+	f.gw.counts.add("forwarded")
+	f.pass(answer)
+	return nil
+}
+
+// buckets bound how often each device does something.
+type buckets struct {
+	now func() time.Time
+	mu  sync.Mutex
+	all map[string]*bucket
+}
+
+type bucket struct {
+	left float64
+	at   time.Time
+}
+
+func newBuckets(now func() time.Time) *buckets {
+	return &buckets{now: now, all: make(map[string]*bucket)}
+}
+
+// allow takes one from a device's bucket. There are as many buckets as known devices.
+func (b *buckets) allow(device string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	k, ok := b.all[device]
+	if !ok {
+		k = &bucket{left: hookBurst, at: now}
+		b.all[device] = k
+	}
+	k.left = min(hookBurst, k.left+now.Sub(k.at).Seconds()*hookRate)
+	k.at = now
+	if k.left < 1 {
+		return false
+	}
+	k.left--
+	return true
+}
+
+// held counts the sockets that wait for their first message, by source.
+type held struct {
+	mu  sync.Mutex
+	all map[string]int
+	n   int
+}
+
+// enter takes a place for a source, if there is one.
+func (h *held) enter(source string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.n >= heldMax || h.all[source] >= heldPerAddr {
+		return false
+	}
+	if h.all == nil {
+		h.all = make(map[string]int)
+	}
+	h.all[source]++
+	h.n++
+	return true
+}
+
+func (h *held) leave(source string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.n--
+	if h.all[source]--; h.all[source] <= 0 {
+		delete(h.all, source)
+	}
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"gatehouse/internal/ha"
+	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
+)
+
+// ownPrefix is where everything of ours on Home Assistant's host lives. Only its
+// parts auth/ and api/ are used: no service worker caches these (ha-frontend 2).
+const ownPrefix = "/_gatehouse/"
+
+// flight is one request on its way. Each leg fills the fields that the next reads.
+type flight struct {
+	gw   *Gateway
+	door Door
+	w    http.ResponseWriter
+	r    *http.Request
+
+	// arrive
+	addr    netip.Addr
+	path    string // decoded; canonical, so it is also what Home Assistant routes on
+	raw     string // the same as it is forwarded
+	query   string // raw
+	own     bool   // below ownPrefix
+	route   ha.Route
+	upgrade bool // asks for a WebSocket
+	shape   shape
+
+	// identify
+	cookie     string
+	known      identity.Recognised
+	who        policy.Who
+	credential policy.Credential
+	byToken    bool            // the device is known by what Home Assistant gave it, without a cookie
+	hook       *identity.Token // whose webhook is called
+	held       bool            // a socket whose token is still to come
+	unheld     func()          // gives the place of a held socket back
+	login      login           // what a request to Home Assistant's login says
+
+	// decide
+	decision policy.Decision
+}
+
+// fly is the whole path of a request.
+func (f *flight) fly() {
+	no := f.arrive()
+	if no == nil {
+		no = f.identify()
+	}
+	if no == nil {
+		no = f.guarded()
+	}
+	if no == nil && f.own {
+		f.gw.Pages.ServeHTTP(f.w, f.visited())
+		return
+	}
+	if no == nil {
+		no = f.decide()
+	}
+	if no == nil {
+		no = f.forward()
+	}
+	if no != nil {
+		f.refuse(no)
+	}
+}
+
+// arrive says which door, what address and what kind of thing is asked.
+func (f *flight) arrive() *refusal {
+	r := f.r
+	var ok bool
+	if f.addr, ok = clientAddr(r.RemoteAddr); !ok {
+		return &refusal{why: "no client address"}
+	}
+	f.upgrade = isUpgrade(r)
+	f.shape = shapeOf(r, f.upgrade)
+	if !f.door.HostAllowed(r.Host) {
+		return &refusal{why: "wrong host", bare: true}
+	}
+	if r.TLS != nil && r.TLS.ServerName != "" && !strings.EqualFold(r.TLS.ServerName, hostName(r.Host)) {
+		return &refusal{why: "host differs from the name in the handshake", bare: true}
+	}
+	path, query, err := ha.CanonicalTarget(r.RequestURI)
+	f.raw, _, _ = strings.Cut(r.RequestURI, "?")
+	if err != nil {
+		if path, query, err = ha.PageTarget(r.RequestURI); err != nil || f.shape != shapeNavigation && f.shape != shapeAppPage {
+			return &refusal{why: "target is not canonical", bare: true}
+		}
+		f.raw = path
+	}
+	f.path, f.query = path, query
+	if f.own = strings.HasPrefix(path, ownPrefix); f.own {
+		return nil
+	}
+	f.route = ha.Classify(r.Method, path)
+	if f.upgrade && f.route != ha.RouteWebSocket && f.route != ha.RouteIngress {
+		f.route = ha.RouteNone
+	}
+	return nil
+}
+
+// identify turns what the request carries into a policy.Who and says what the
+// Home Assistant credential beside it is worth.
+func (f *flight) identify() *refusal {
+	f.cookie = sessionCookie(f.r.Header)
+	if f.cookie != "" {
+		f.known = f.gw.Identity.Recognise(f.cookie)
+		f.who = f.known.Who
+		if f.known.Standing == identity.StandingEnded {
+			f.gw.ended.saw(f.known.Session, f.shape, f.own)
+		}
+		if f.known.Standing == identity.StandingLive {
+			f.gw.Identity.Seen(f.known.Session, f.door.Name(), f.addr)
+		} else {
+			f.who.Proof = policy.ProofNone
+		}
+	}
+	if f.own {
+		return nil
+	}
+	if no := f.readBearer(); no != nil {
+		return no
+	}
+	if f.r.Method == http.MethodGet || f.r.Method == http.MethodHead {
+		f.readSignature()
+	}
+	f.readWebhook()
+	return f.readLogin()
+}
+
+// readBearer judges the Authorization header. An add-on's page behind ingress
+// may use one of its own: Home Assistant does not look at it there.
+func (f *flight) readBearer() *refusal {
+	values := f.r.Header["Authorization"]
+	switch {
+	case len(values) == 0 || f.route == ha.RouteIngress:
+		return nil
+	case len(values) > 1:
+		return &refusal{why: "two Authorization headers"}
+	}
+	token, _ := strings.CutPrefix(values[0], "Bearer ")
+	f.judge(f.gw.Identity.AccessToken(token))
+	return nil
+}
+
+// readSignature judges a signed path by the device that it was signed for. The
+// signature itself is Home Assistant's to check (ha-protocol 1.4).
+func (f *flight) readSignature() {
+	if f.query == "" {
+		return
+	}
+	signed, found, err := ha.SignatureIn(f.query)
+	switch {
+	case !found:
+	case err != nil:
+		f.judge(identity.Token{}, false)
+	default:
+		f.judge(f.gw.Identity.Issuer(signed.Issuer))
+	}
+}
+
+// judge says what a credential of Home Assistant's is worth beside the cookie. A
+// browser's token needs the browser's cookie, an app's or a program's stands for
+// itself where no live session says otherwise; a revoked device's token shuts out
+// whoever holds it; one foreign credential outweighs any number of good ones.
+func (f *flight) judge(t identity.Token, learned bool) {
+	if learned && t.Revoked {
+		f.who.Revoked = true
+	}
+	if learned && t.WithoutCookie() && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
+		f.adopt(t.Device)
+	}
+	switch {
+	case !learned || t.Revoked || t.Device != f.who.Device:
+		f.credential = policy.CredentialForeign
+	case f.credential == policy.CredentialNone:
+		f.credential = policy.CredentialKnown
+	}
+}
+
+// guarded asks whether this source is still listened to. A known device passes a
+// ban of its address.
+func (f *flight) guarded() *refusal {
+	if f.isKnown() || f.gw.Guard.Listens(f.addr) {
+		return nil
+	}
+	return &refusal{why: "not listened to for now"}
+}
+
+// decide asks the policy.
+func (f *flight) decide() *refusal {
+	f.decision = policy.Decide(policy.Ask{
+		Door:       f.door.Name(),
+		AtHome:     f.door.AtHome(f.addr),
+		Route:      f.route,
+		Method:     f.r.Method,
+		Who:        f.who,
+		Credential: f.credential,
+	})
+	if no := f.decision.Reason; !f.decision.Allow {
+		if no == policy.ReasonStranger && f.mayShowToken() && !f.held {
+			f.held = true
+			return nil
+		}
+		refused := &refusal{why: string(no), reason: no}
+		if no == policy.ReasonCredential {
+			return f.foreignToken(refused)
+		}
+		return refused
+	}
+	switch f.gw.Home() {
+	case HomeReady:
+		return nil
+	case HomeFresh:
+		return &refusal{why: "not published yet", closed: true}
+	}
+	return &refusal{why: "Home Assistant does not answer", down: true}
+}
+
+// visit is what the pages and identity are told about where a request came from.
+func (f *flight) visit() identity.Visit {
+	return identity.Visit{
+		Door:      f.door.Name(),
+		AtHome:    f.door.AtHome(f.addr),
+		Addr:      f.addr,
+		Host:      hostName(f.r.Host),
+		Origin:    f.origin(),
+		UserAgent: f.r.UserAgent(),
+		Cookie:    f.cookie,
+	}
+}
+
+// origin is the request's own origin as a browser writes it.
+func (f *flight) origin() string { return "https://" + strings.TrimSuffix(f.r.Host, ":443") }
+
+// visited is the request with the visit in its context, for the pages.
+func (f *flight) visited() *http.Request {
+	return f.r.WithContext(identity.WithVisit(f.r.Context(), f.visit()))
+}
+
+// sessionCookie finds our cookie without building the others. Two of them are
+// none: a page cannot tell which one it set.
+func sessionCookie(h http.Header) string {
+	found := ""
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
+			if !ok || name != identity.CookieName {
+				continue
+			}
+			if found != "" && found != value {
+				return ""
+			}
+			found = value
+		}
+	}
+	return found
+}
+
+// isUpgrade reports whether a request asks to become a WebSocket (RFC 6455 section 4.1).
+func isUpgrade(r *http.Request) bool {
+	return len(r.Header["Upgrade"]) > 0
+}

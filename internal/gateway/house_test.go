@@ -1,0 +1,484 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/go-json-experiment/json"
+	"github.com/pquerna/otp/totp"
+	"go.uber.org/goleak"
+
+	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
+	"gatehouse/internal/ha/client"
+	"gatehouse/internal/ha/hatest"
+	"gatehouse/internal/identity"
+	"gatehouse/internal/ledger"
+	"gatehouse/internal/policy"
+	"gatehouse/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testName = "house.test"
+	testHost = "house.test:8443"
+)
+
+// testDoor is a door as the gateway sees one.
+type testDoor struct {
+	name policy.Door
+	home bool
+}
+
+func (d testDoor) Name() policy.Door         { return d.name }
+func (d testDoor) AtHome(netip.Addr) bool    { return d.home }
+func (d testDoor) HostAllowed(h string) bool { return h == testHost }
+
+// testPages says which page would be shown.
+type testPages struct{}
+
+func (testPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v, ok := identity.VisitFrom(r.Context())
+	fmt.Fprintf(w, "ours: %s %v %s", r.URL.Path, ok, v.Addr)
+}
+
+func (testPages) Write(w http.ResponseWriter, r *http.Request, page Page, status int) {
+	body := fmt.Sprintf("page %d", page)
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// house is a gateway behind one door in front of a small Home Assistant, with a tap
+// on the line between the two.
+type house struct {
+	*Gateway
+	t      testing.TB
+	home   *hatest.Home
+	id     *identity.Identity
+	guard  *guard.Guard
+	addr   string // of the door
+	client *http.Client
+
+	mu       sync.Mutex
+	tapped   []*http.Request // what reached Home Assistant, without bodies
+	events   []event.Event
+	haState  Home
+	starting bool // Home Assistant is
+	accounts map[string]Account
+	ahead    time.Duration // of the clock
+}
+
+type option func(*setting)
+
+type setting struct {
+	door    testDoor
+	haURL   string // instead of the small home
+	plain   bool
+	clients []string
+	tap     func(http.ResponseWriter, *http.Request) bool // answers in Home Assistant's place
+}
+
+func atHome(s *setting) { s.door = testDoor{policy.LAN, true} }
+
+func newHouse(t testing.TB, options ...option) *house {
+	t.Helper()
+	set := setting{door: testDoor{name: policy.HTTPS}}
+	for _, o := range options {
+		o(&set)
+	}
+	h := &house{t: t, haState: HomeReady}
+	log := slog.New(slog.DiscardHandler)
+	h.home = hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	behind, err := net.Listen("tcp", "127.0.0.1:0")
+	h.must(err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.tapped = append(h.tapped, r.Clone(context.Background()))
+		h.mu.Unlock()
+		if set.tap == nil || !set.tap(w, r) {
+			h.home.ServeHTTP(w, r)
+		}
+	}), ReadHeaderTimeout: time.Minute}
+	if set.haURL == "" {
+		set.haURL = "http://" + behind.Addr().String()
+	}
+	ha, err := url.Parse(set.haURL)
+	h.must(err)
+	users, err := client.New(client.Config{URL: ha})
+	h.must(err)
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	h.must(err)
+	now := func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return time.Now().Add(h.ahead) }
+	h.guard = guard.New(guard.Config{Now: now})
+	emit := func(e event.Event) { h.mu.Lock(); defer h.mu.Unlock(); h.events = append(h.events, e) }
+	h.id, err = identity.New(t.Context(), identity.Config{Ledger: l, RPID: testName, Origins: []string{"https://" + testHost}, Now: now, Event: emit, Log: log})
+	h.must(err)
+	h.Gateway, err = New(Config{HA: ha, Users: users, Identity: h.id, Pages: testPages{}, Guard: h.guard, Event: emit, Log: log, PlainWorker: set.plain,
+		SignIns: users, Clients: set.clients,
+		Running: func(context.Context) bool { h.mu.Lock(); defer h.mu.Unlock(); return !h.starting },
+		Account: func(id string) Account { h.mu.Lock(); defer h.mu.Unlock(); return h.accounts[id] },
+		Home:    func() Home { h.mu.Lock(); defer h.mu.Unlock(); return h.haState }})
+	h.must(err)
+	h.Gateway.ended.now = now
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	h.must(err)
+	h.addr = front.Addr().String()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = server.Serve(behind) })
+	running.Go(func() { _ = h.home.Run(ctx) })
+	running.Go(func() { _ = h.Gateway.Run(ctx) })
+	running.Go(func() { _ = (&wire.Server{Handler: h.Handler(set.door)}).Serve(ctx, front) })
+	h.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: 30 * time.Second}
+	t.Cleanup(func() {
+		h.client.CloseIdleConnections()
+		cancel()
+		_ = server.Close()
+		running.Wait()
+		h.must(l.Close())
+	})
+	return h
+}
+
+func (h *house) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// pass lets time go by.
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ahead += d
+}
+
+func (h *house) setHome(s Home) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.haState = s
+}
+
+// reached returns what reached Home Assistant since the last call, but for the
+// questions that the gateway itself asks.
+func (h *house) reached() []*http.Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []*http.Request
+	for _, r := range h.tapped {
+		if r.Header.Get("X-Forwarded-For") != "" {
+			all = append(all, r)
+		}
+	}
+	h.tapped = nil
+	return all
+}
+
+// happened reports whether an event was told.
+func (h *house) happened(kind event.Kind) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// request is one request of a client's.
+type request struct {
+	method, path string
+	header       map[string]string
+	body         string
+	host         string
+}
+
+// answer is what came back, whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// browser is one device: its cookie and its tokens of Home Assistant.
+type browser struct {
+	h       *house
+	cookie  string
+	access  string
+	refresh string
+	device  string
+}
+
+// do sends a request and reads the whole answer.
+func (b *browser) do(q request) answer {
+	b.h.t.Helper()
+	res := b.open(b.h.t.Context(), q)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	b.h.must(err)
+	return answer{res.StatusCode, res.Header, string(body)}
+}
+
+func (b *browser) open(ctx context.Context, q request) *http.Response {
+	b.h.t.Helper()
+	if q.method == "" {
+		q.method = http.MethodGet
+	}
+	r, err := http.NewRequestWithContext(ctx, q.method, "http://"+b.h.addr, strings.NewReader(q.body))
+	b.h.must(err)
+	path, query, _ := strings.Cut(q.path, "?")
+	r.URL.Opaque, r.URL.RawQuery = path, query
+	r.Host = testHost
+	if q.host != "" {
+		r.Host = q.host
+	}
+	if b.cookie != "" {
+		r.Header.Set("Cookie", "other=1; "+identity.CookieName+"="+b.cookie)
+	}
+	for name, value := range q.header {
+		r.Header.Set(name, value)
+	}
+	res, err := b.h.client.Do(r)
+	b.h.must(err)
+	return res
+}
+
+// get asks with the access token.
+func (b *browser) get(path string) answer {
+	b.h.t.Helper()
+	return b.do(request{path: path, header: map[string]string{"Authorization": "Bearer " + b.access}})
+}
+
+// navigate is a person looking at a page.
+func (b *browser) navigate(path string) answer {
+	b.h.t.Helper()
+	return b.do(request{path: path, header: map[string]string{"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}})
+}
+
+func (h *house) stranger() *browser { return &browser{h: h} }
+
+// visit is a browser that comes to be enrolled.
+func visit() identity.Visit {
+	return identity.Visit{Door: policy.HTTPS, Addr: netip.MustParseAddr("127.0.0.1"), Host: testName, Origin: "https://" + testHost, UserAgent: "test"}
+}
+
+// owner makes a browser the first owner's.
+func (h *house) owner() *browser {
+	h.t.Helper()
+	ctx := h.t.Context()
+	inv, err := h.id.InviteOwner(ctx)
+	h.must(err)
+	id, _, secret, err := h.id.BeginTOTP(ctx, visit(), inv.Code, "Olga")
+	h.must(err)
+	code, err := totp.GenerateCode(strings.ReplaceAll(secret, " ", ""), time.Now())
+	h.must(err)
+	e, err := h.id.EnrolTOTP(ctx, visit(), inv.Code, "Olga", id, code)
+	h.must(err)
+	return h.enrolled(e)
+}
+
+// member makes a browser a member's.
+func (h *house) member(name string) *browser {
+	h.t.Helper()
+	ctx := h.t.Context()
+	if _, ok := h.id.PersonByName(name); !ok {
+		_, err := h.id.AddPerson(ctx, name, policy.RoleMember, "", "")
+		h.must(err)
+	}
+	inv, err := h.id.Invite(ctx, name)
+	h.must(err)
+	e, err := h.id.EnrolBrowser(ctx, visit(), inv.Code)
+	h.must(err)
+	return h.enrolled(e)
+}
+
+func (h *house) enrolled(e identity.Enrolment) *browser {
+	b := &browser{h: h, cookie: e.Cookie}
+	b.device = h.id.Recognise(e.Cookie).Who.Device
+	return b
+}
+
+const clientID = "https://" + testHost + "/"
+
+// logIn walks through Home Assistant's login, and returns the answer to the last step
+// that was taken. What it expects is checked by the caller.
+func (b *browser) logIn(username, password string) answer {
+	b.h.t.Helper()
+	code, last := b.code(username, password)
+	if code == "" {
+		return last
+	}
+	got := b.token(url.Values{"grant_type": {"authorization_code"}, "client_id": {clientID}, "code": {code}})
+	b.keep(got)
+	return got
+}
+
+// code walks through the login up to the authorization code.
+func (b *browser) code(username, password string) (string, answer) {
+	b.h.t.Helper()
+	var flow struct {
+		ID     string `json:"flow_id"`
+		Result string `json:"result"`
+	}
+	got := b.do(request{method: "POST", path: "/auth/login_flow", body: `{"client_id":"` + clientID + `","redirect_uri":"` + clientID + `","handler":["homeassistant",null]}`})
+	if got.status != http.StatusOK {
+		return "", got
+	}
+	b.h.must(json.Unmarshal([]byte(got.body), &flow))
+	got = b.do(request{method: "POST", path: "/auth/login_flow/" + flow.ID, body: fmt.Sprintf(`{"client_id":%q,"username":%q,"password":%q}`, clientID, username, password)})
+	if got.status == http.StatusOK {
+		b.h.must(json.Unmarshal([]byte(got.body), &flow))
+	}
+	return flow.Result, got
+}
+
+func (b *browser) token(form url.Values) answer {
+	b.h.t.Helper()
+	return b.do(request{method: "POST", path: "/auth/token", body: form.Encode(), header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}})
+}
+
+// keep remembers tokens, if the answer has some.
+func (b *browser) keep(got answer) {
+	var tokens struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	if json.Unmarshal([]byte(got.body), &tokens) == nil && tokens.Access != "" {
+		b.access = tokens.Access
+		if tokens.Refresh != "" {
+			b.refresh = tokens.Refresh
+		}
+	}
+}
+
+// loggedIn is a browser that is logged in to Home Assistant, too.
+func (b *browser) loggedIn(username, password string) *browser {
+	b.h.t.Helper()
+	if got := b.logIn(username, password); got.status != http.StatusOK || b.access == "" {
+		b.h.t.Fatalf("log in as %s: %d %s", username, got.status, got.body)
+	}
+	b.h.reached()
+	return b
+}
+
+// socket opens the API's WebSocket.
+func (b *browser) socket(header map[string]string) (*websocket.Conn, int) {
+	b.h.t.Helper()
+	h := http.Header{}
+	if b.cookie != "" {
+		h.Set("Cookie", identity.CookieName+"="+b.cookie)
+	}
+	for name, value := range header {
+		h.Set(name, value)
+	}
+	ctx, cancel := context.WithTimeout(b.h.t.Context(), 10*time.Second)
+	defer cancel()
+	c, res, err := websocket.Dial(ctx, "ws://"+b.h.addr+"/api/websocket", &websocket.DialOptions{HTTPClient: b.h.client, HTTPHeader: h, Host: testHost})
+	if err != nil {
+		if res == nil {
+			b.h.t.Fatal(err)
+		}
+		return nil, res.StatusCode
+	}
+	b.h.t.Cleanup(func() { _ = c.CloseNow() })
+	c.SetReadLimit(-1)
+	return c, res.StatusCode
+}
+
+// ready opens a socket and says the token; the connection is past auth_ok.
+func (b *browser) ready() *websocket.Conn {
+	b.h.t.Helper()
+	c, status := b.socket(nil)
+	if c == nil {
+		b.h.t.Fatalf("the socket was refused with %d", status)
+	}
+	b.say(c, `{"type":"auth","access_token":"`+b.access+`"}`)
+	b.hears(c, `"auth_required"`)
+	b.hears(c, `"auth_ok"`)
+	return c
+}
+
+func (b *browser) say(c *websocket.Conn, text string) {
+	b.h.t.Helper()
+	ctx, cancel := context.WithTimeout(b.h.t.Context(), 10*time.Second)
+	defer cancel()
+	b.h.must(c.Write(ctx, websocket.MessageText, []byte(text)))
+}
+
+// hears reads one message that has to hold want.
+func (b *browser) hears(c *websocket.Conn, want string) []byte {
+	b.h.t.Helper()
+	ctx, cancel := context.WithTimeout(b.h.t.Context(), 10*time.Second)
+	defer cancel()
+	_, got, err := c.Read(ctx)
+	b.h.must(err)
+	if !bytes.Contains(got, []byte(want)) {
+		b.h.t.Fatalf("heard %.300s, want %s", got, want)
+	}
+	return got
+}
+
+// silence waits for the end of a socket, and fails if anything is said before. It
+// returns what the other side closed it with, or -1.
+func (b *browser) silence(c *websocket.Conn) websocket.StatusCode {
+	b.h.t.Helper()
+	ctx, cancel := context.WithTimeout(b.h.t.Context(), 10*time.Second)
+	defer cancel()
+	_, got, err := c.Read(ctx)
+	if err == nil {
+		b.h.t.Fatalf("heard %.300s", got)
+	}
+	if ctx.Err() != nil {
+		b.h.t.Fatal("the socket did not end")
+	}
+	return websocket.CloseStatus(err)
+}
+
+// wants checks an answer.
+func (b *browser) wants(got answer, status int, hold ...string) {
+	b.h.t.Helper()
+	if got.status != status {
+		b.h.t.Errorf("answered %d, want %d: %.300s", got.status, status, got.body)
+	}
+	for _, s := range hold {
+		if !strings.Contains(got.body, s) {
+			b.h.t.Errorf("%q is not in %.300s", s, got.body)
+		}
+	}
+}
+
+// sign has Home Assistant sign a path with the browser's token.
+func (b *browser) sign(path string) string {
+	b.h.t.Helper()
+	c := b.ready()
+	b.say(c, `{"id":1,"type":"auth/sign_path","path":"`+path+`","expires":600}`)
+	var got struct {
+		Result struct {
+			Path string `json:"path"`
+		} `json:"result"`
+	}
+	b.h.must(json.Unmarshal(b.hears(c, `authSig=`), &got))
+	_ = c.Close(websocket.StatusNormalClosure, "")
+	b.h.reached()
+	return got.Result.Path
+}

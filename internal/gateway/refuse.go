@@ -1,0 +1,176 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"gatehouse/internal/event"
+	"gatehouse/internal/ha"
+	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
+)
+
+// refusal says why a request ends here. The client never sees why.
+type refusal struct {
+	why    string
+	reason policy.Reason
+	bare   bool // the request is malformed or for another house: no page, and the connection ends
+	closed bool // the device is known, but Home Assistant is not to be shown yet
+	down   bool // the device is known, but Home Assistant does not answer
+	status int  // for a known device only: answer this instead
+	body   string
+}
+
+// shape is what the asking client is, as far as its refusal depends on it. It is
+// read from the request alone: what exists behind the door plays no part.
+type shape int
+
+const (
+	shapeQuiet      shape = iota // anything that is not below
+	shapeNavigation              // a person looking at a page
+	shapeAppPage                 // a companion app's web view looking at a page
+	shapeToken                   // a client refreshing its token
+	shapeWebhook                 // a phone's background call
+)
+
+// shapeOf reads the shape from method, path and headers (ha-protocol 2.3, 3.1, 5.4; ha-frontend 3).
+func shapeOf(r *http.Request, upgrade bool) shape {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	switch {
+	case upgrade:
+		return shapeQuiet
+	case path == "/auth/token":
+		return shapeToken
+	case strings.HasPrefix(path, "/api/webhook/"):
+		return shapeWebhook
+	case path == "/auth/authorize" && r.Method == http.MethodGet && ha.CompanionApp(r.UserAgent()) != ha.AppNone:
+		return shapeAppPage // iOS looks whether there is a page before it shows it (ha-protocol 5.2)
+	case !isNavigation(r):
+		return shapeQuiet
+	case ha.CompanionApp(r.UserAgent()) != ha.AppNone:
+		return shapeAppPage
+	}
+	return shapeNavigation
+}
+
+// isNavigation reports whether a person waits for a page. Where the browser says
+// what it does (Fetch Metadata) nothing else counts.
+func isNavigation(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// refuse is the one place that ends a request. A stranger's answer depends on the
+// request's shape alone, so that it is the same whatever exists and whatever the reason.
+func (f *flight) refuse(no *refusal) {
+	f.gw.counts.add("refused: " + no.why)
+	if no.bare {
+		f.w.Header().Set("Connection", "close")
+		f.empty(http.StatusBadRequest)
+		return
+	}
+	if f.isKnown() {
+		f.refuseKnown(no)
+		return
+	}
+	if f.known.Standing == identity.StandingEnded && f.welcomeBack() {
+		return
+	}
+	if no.closed || no.down {
+		f.refuseKnown(no) // at home, where no device is asked for
+		return
+	}
+	switch f.shape {
+	case shapeNavigation:
+		f.gw.Pages.Write(f.w, f.visited(), PageSignIn, http.StatusUnauthorized)
+	case shapeAppPage:
+		f.gw.Pages.Write(f.w, f.visited(), PageSignIn, http.StatusOK)
+	case shapeToken:
+		f.empty(http.StatusServiceUnavailable)
+	case shapeWebhook:
+		f.empty(http.StatusForbidden)
+	default:
+		f.empty(http.StatusUnauthorized)
+	}
+}
+
+// refuseKnown tells a known device what is the matter.
+func (f *flight) refuseKnown(no *refusal) {
+	page, status := PageNotAllowed, http.StatusForbidden
+	switch {
+	case no.closed:
+		page, status = PageNotOnboarded, http.StatusServiceUnavailable
+	case no.down:
+		page, status = PageHADown, http.StatusServiceUnavailable
+	case no.reason == policy.ReasonRoute, no.reason == policy.ReasonNever:
+		page, status = PageNotFound, http.StatusNotFound
+	case no.reason == policy.ReasonCredential:
+		status = http.StatusUnauthorized
+	}
+	if no.status != 0 {
+		status = no.status
+	}
+	switch {
+	case no.body != "":
+		f.w.Header().Set("Content-Type", "application/json")
+		f.w.Header().Set("Cache-Control", "no-store")
+		f.w.WriteHeader(status)
+		_, _ = f.w.Write([]byte(no.body))
+	case f.shape == shapeAppPage:
+		f.gw.Pages.Write(f.w, f.visited(), page, http.StatusOK) // an error status breaks its web view
+	case f.shape == shapeNavigation:
+		f.gw.Pages.Write(f.w, f.visited(), page, status)
+	case f.shape == shapeWebhook && status < http.StatusInternalServerError:
+		f.empty(http.StatusForbidden) // of a 404 or 410 an app would take its registration for gone
+	case f.shape == shapeToken && !no.down && no.status == 0:
+		f.empty(http.StatusServiceUnavailable)
+	default:
+		f.empty(status)
+	}
+}
+
+// empty answers a status and nothing else.
+func (f *flight) empty(status int) {
+	h := f.w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", "0")
+	f.w.WriteHeader(status)
+}
+
+// emit records a security event about this flight.
+func (f *flight) emit(kind event.Kind, detail string) {
+	f.gw.Event(event.Event{Time: time.Now(), Kind: kind, Person: f.who.Name, Device: f.who.Device,
+		Door: string(f.door.Name()), Addr: f.addr.String(), Route: string(f.route), Detail: detail})
+}
+
+// counts are the totals since the start, by a closed set of sentences.
+type counts struct {
+	mu sync.Mutex
+	n  map[string]uint64
+}
+
+func (c *counts) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = make(map[string]uint64)
+	}
+	c.n[what]++
+}
+
+func (c *counts) snapshot() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]uint64, len(c.n))
+	for k, v := range c.n {
+		out[k] = v
+	}
+	return out
+}
