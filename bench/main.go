@@ -89,7 +89,6 @@ type target struct {
 	base    string // https://localhost:port
 	header  []string
 	process *process // nil for direct
-	file    string   // its configuration
 }
 
 // measure runs everything and stops what it started.

@@ -33,12 +33,17 @@ const schemaVersion = 1
 // problem is an error as the owner gets it: what is wrong, where, and what to do.
 type problem struct {
 	status   int
-	err      error
+	err      error            // nil where the printed result says it all
 	hint     string           // what to do; may be empty
 	problems []config.Problem // where it is about the configuration
 }
 
-func (p *problem) Error() string { return p.err.Error() }
+func (p *problem) Error() string {
+	if p.err == nil {
+		return "the answer is no"
+	}
+	return p.err.Error()
+}
 func (p *problem) Unwrap() error { return p.err }
 
 // asProblem returns what to tell the owner about any error.
@@ -58,6 +63,9 @@ func asProblem(err error) *problem {
 // fail tells the owner about an error and returns the exit status.
 func (a *app) fail(err error) int {
 	p := asProblem(err)
+	if p.err == nil {
+		return p.status // the result has been printed, and says it
+	}
 	if a.json {
 		// A script reads standard output; people read standard error.
 		document := struct {

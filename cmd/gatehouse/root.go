@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,6 +52,7 @@ devices that you know, and nobody else. No cloud, no account, no telemetry.`,
   gatehouse serve             the gateway
   gatehouse devices           what is known
   gatehouse invite Anna       a link that makes Anna's browser known`,
+		Version:                    version(),
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -62,6 +64,7 @@ devices that you know, and nobody else. No cloud, no account, no telemetry.`,
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	root.SetVersionTemplate("gatehouse {{.Version}}\n")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -75,9 +78,23 @@ devices that you know, and nobody else. No cloud, no account, no telemetry.`,
 	return root
 }
 
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}
+
 // verbs returns every verb, in the order of the help.
 func (a *app) verbs() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		a.newDemoCommand(), a.newSetupCommand(), a.newServeCommand(),
+		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(),
+		a.newPeopleCommand(), a.newDevicesCommand(), a.newSessionsCommand(), a.newInviteCommand(),
+		a.newConfigCommand(), a.newCACommand(), a.newManCommand(),
+	}
 }
 
 // configPath returns the configuration file's path, and whether somebody named it.

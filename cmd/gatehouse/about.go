@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/config"
+)
+
+// The verbs that say how things are: status, doors, config and ca.
+
+func (a *app) newStatusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show what is open, who is in and how Home Assistant is",
+		Long:  "Shows the state of the gateway. The exit status is 1 where none runs.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := ask(cmd.Context(), a, "status", status, none{})
+			if err != nil {
+				return err
+			}
+			if err := a.print(doc, func(w io.Writer) { sayStatus(w, doc) }); err != nil {
+				return err
+			}
+			return running(doc)
+		},
+	}
+}
+
+// running turns the answer into the exit status: what there is to say is out already.
+func running(doc statusDocument) error {
+	if doc.Running {
+		return nil
+	}
+	return &problem{status: statusNo}
+}
+
+func sayStatus(w io.Writer, doc statusDocument) {
+	if !doc.Running {
+		fmt.Fprintf(w, "The gateway is not running. It knows %s and %s.\nStart it: gatehouse serve\n", count(doc.People, "person", "people"), count(doc.Devices, "device", "devices"))
+		return
+	}
+	fmt.Fprintf(w, "The gateway is running since %s.\n\n", doc.Started)
+	sayDoors(w, doc.Doors)
+	ha := "Home Assistant at " + doc.HomeAssistant.URL + " is " + strings.ReplaceAll(doc.HomeAssistant.State, "-", " ")
+	if doc.HomeAssistant.Version != "" {
+		ha += " (" + doc.HomeAssistant.Version + ")"
+	}
+	fmt.Fprintf(w, "\n%s.\n", ha)
+	fmt.Fprintf(w, "%s, %s, %s signed in, %s.\n", count(doc.People, "person", "people"), count(doc.Devices, "known device", "known devices"),
+		count(doc.Sessions, "session", "sessions"), count(doc.Live, "live connection", "live connections"))
+	if !doc.Owner {
+		fmt.Fprintln(w, `There is no owner yet: gatehouse invite --owner`)
+	}
+	for _, q := range doc.Waiting {
+		fmt.Fprintf(w, "Asks to be let in: %s from %s, %s.\n", q.Browser, q.Addr, ago(q.Asked))
+	}
+	for _, b := range doc.Bans {
+		fmt.Fprintf(w, "Not listened to: %s, until %s.\n", b.Source, b.Until)
+	}
+	if len(doc.Counts) > 0 {
+		fmt.Fprintln(w)
+		rows := [][]string{{"SINCE THE START", "TIMES"}}
+		for _, what := range slices.Sorted(maps.Keys(doc.Counts)) {
+			rows = append(rows, []string{what, strconv.FormatUint(doc.Counts[what], 10)})
+		}
+		table(w, rows)
+	}
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+func sayDoors(w io.Writer, doors []doorRow) {
+	rows := [][]string{{"DOOR", "STATE", "LISTENS ON", "REACHED AS"}}
+	for _, d := range doors {
+		state, as := "open", strings.Join(d.Origins, " ")
+		if !d.Open {
+			state, as = "closed", d.Why
+		}
+		rows = append(rows, []string{d.Name, state, d.Listen, as})
+	}
+	table(w, rows)
+}
+
+func (a *app) newDoorsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doors",
+		Short: "Show the doors, and why one is closed",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := ask(cmd.Context(), a, "status", status, none{})
+			if err != nil {
+				return err
+			}
+			if err := a.print(struct {
+				SchemaVersion int       `json:"schema_version"`
+				Running       bool      `json:"running"`
+				Doors         []doorRow `json:"doors"`
+			}{schemaVersion, doc.Running, doc.Doors}, func(w io.Writer) {
+				if !doc.Running {
+					fmt.Fprintln(w, "The gateway is not running: every door is closed.")
+					return
+				}
+				sayDoors(w, doc.Doors)
+			}); err != nil {
+				return err
+			}
+			return running(doc)
+		},
+	}
+}
+
+func (a *app) newConfigCommand() *cobra.Command {
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Read the configuration, change nothing, say what is wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, path, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			return a.print(struct {
+				SchemaVersion int    `json:"schema_version"`
+				File          string `json:"file"`
+				OK            bool   `json:"ok"`
+			}{schemaVersion, path, true}, func(w io.Writer) { fmt.Fprintf(w, "%s is good.\n", path) })
+		},
+	}
+	show := &cobra.Command{
+		Use:   "show",
+		Short: "Show the configuration in force, with every default",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, path, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			text, err := c.TOML()
+			if err != nil {
+				return err
+			}
+			return a.print(struct {
+				SchemaVersion int            `json:"schema_version"`
+				File          string         `json:"file"`
+				Config        *config.Config `json:"config"`
+			}{schemaVersion, path, c}, func(w io.Writer) {
+				_, _ = w.Write(text) // to the terminal or a buffer
+			})
+		},
+	}
+	return group("config", "Check and show the configuration", check, show)
+}
+
+func (a *app) newCACommand() *cobra.Command {
+	load := func(cmd *cobra.Command) (authorityDocument, error) {
+		return ask(cmd.Context(), a, "ca", authority, none{})
+	}
+	export := &cobra.Command{
+		Use:     "export",
+		Short:   "Print the root's certificate, for devices that are to trust it",
+		Example: "  gatehouse ca export > gatehouse.pem",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			return a.print(doc, func(w io.Writer) { fmt.Fprint(w, doc.PEM) })
+		},
+	}
+	fingerprint := &cobra.Command{
+		Use:   "fingerprint",
+		Short: "Print the root's SHA-256, to compare with what a device shows",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			return a.print(doc, func(w io.Writer) { fmt.Fprintln(w, doc.Fingerprint) })
+		},
+	}
+	rotate := &cobra.Command{
+		Use:   "rotate",
+		Short: "Make a new root in place of the old one",
+		Long: `Makes a new root for the names of the configuration. Every device that trusted the
+old one has to be told to trust this one. The server must not be running.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.confirm(cmd.Context(), "Make a new root? Every device has to trust it anew."); err != nil {
+				return err
+			}
+			doc, err := ask(cmd.Context(), a, "ca/rotate", rotateAuthority, none{})
+			if err != nil {
+				return err
+			}
+			return a.print(doc, func(w io.Writer) { fmt.Fprintln(w, doc.Fingerprint) })
+		},
+	}
+	return group("ca", "The local certificate authority", export, fingerprint, rotate)
+}
+
+// confirm asks whether to go on, unless --yes was given.
+func (a *app) confirm(ctx context.Context, question string) error {
+	if a.yes {
+		return nil
+	}
+	in, _ := a.in.(*os.File)
+	asker := &asker{in: in, out: a.err}
+	ok, err := asker.yes(ctx, question, "--yes")
+	if errors.Is(err, errNoTerminal) {
+		return &problem{status: statusUsage, err: err, hint: question}
+	}
+	if err == nil && !ok {
+		return &problem{status: statusNo, err: errors.New("nothing was changed")}
+	}
+	return err
+}
+
+// origin is https://host[:port] as a browser writes it.
+func origin(host string, port int) string {
+	u := url.URL{Scheme: "https", Host: host}
+	if port != 443 {
+		u.Host = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	return u.String()
+}
+
+// portOf is the port of an address to listen on, which the configuration has checked.
+func portOf(listen string) int {
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return 0
+	}
+	return n
+}

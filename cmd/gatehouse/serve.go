@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
+)
+
+// newServeCommand makes the verb that is the gateway.
+func (a *app) newServeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway",
+		Long: `Opens the doors of the configuration and stands in front of Home Assistant until
+it is told to stop (SIGTERM, Ctrl-C). What happens is written to standard error.
+
+A door whose certificate is missing stays closed and says why; the others open.`,
+		Example: "  gatehouse serve --config /etc/gatehouse/gatehouse.toml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), c)
+		},
+	}
+}
+
+// serve runs the gateway of a configuration until ctx ends.
+func (a *app) serve(ctx context.Context, c *config.Config) (err error) {
+	store, err := openState(ctx, c.State.Dir)
+	if errors.Is(err, ledger.ErrLocked) {
+		return &problem{status: statusCannot, err: fmt.Errorf("a Gatehouse is running on %s already", c.State.Dir),
+			hint: `"gatehouse status" says more about it`}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.close()) }()
+	log := a.logger()
+	lines, err := openEvents(c.Events.File)
+	if err != nil {
+		return err
+	}
+	if lines != nil {
+		defer func() { err = errors.Join(err, lines.Close()) }()
+	}
+	s, err := newServer(ctx, c, parts{ledger: store.ledger, events: event.NewLog(log, writer(lines)), log: log})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	for _, d := range s.doors {
+		if d.listener != nil {
+			a.note("door %s is open: %s", d.name, strings.Join(d.origins, " "))
+		} else {
+			a.note("door %s is closed: %s", d.name, d.why)
+		}
+	}
+	if !s.identity.HasOwner() {
+		a.note(`there is no owner yet: "gatehouse invite --owner" makes the link for it`)
+	}
+	return s.run(ctx)
+}
+
+// logger writes for whoever watches the service.
+func (a *app) logger() *slog.Logger {
+	level := slog.LevelInfo
+	if a.quiet {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// state is an open state directory that nobody else writes to.
+type state struct {
+	ledger *ledger.Ledger
+	lock   *ledger.Lock
+}
+
+// openState opens a state directory; ledger.ErrLocked while a server runs on it.
+func openState(ctx context.Context, dir string) (*state, error) {
+	lock, err := ledger.TryLock(dir)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ledger.LoadKey(filepath.Join(dir, ledger.KeyName))
+	if err == nil {
+		var l *ledger.Ledger
+		if l, err = ledger.Open(ctx, dir, key); err == nil {
+			return &state{l, lock}, nil
+		}
+	}
+	return nil, errors.Join(err, lock.Unlock())
+}
+
+func (s *state) close() error { return errors.Join(s.ledger.Close(), s.lock.Unlock()) }
+
+// openEvents opens the file of events; nil if there is to be none.
+func openEvents(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &problem{status: statusCannot, err: fmt.Errorf("open the event log: %w", err), hint: "see events.file in the configuration"}
+	}
+	return f, nil
+}
+
+// writer is a file as a writer, and a nil one as none.
+func writer(f *os.File) io.Writer {
+	if f == nil {
+		return nil
+	}
+	return f
+}

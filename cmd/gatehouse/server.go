@@ -1,0 +1,486 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/door/https"
+	"gatehouse/internal/door/lan"
+	"gatehouse/internal/event"
+	"gatehouse/internal/gateway"
+	"gatehouse/internal/guard"
+	"gatehouse/internal/ha/client"
+	"gatehouse/internal/identity"
+	"gatehouse/internal/ledger"
+	"gatehouse/internal/pki"
+	"gatehouse/internal/policy"
+	"gatehouse/internal/web"
+	"gatehouse/internal/wire"
+)
+
+// parts are what a server is given beside its configuration.
+type parts struct {
+	ledger *ledger.Ledger
+	events *event.Log
+	log    *slog.Logger
+}
+
+// server is one gateway with its doors open: what serve and demo have in common.
+type server struct {
+	cfg   *config.Config
+	parts parts
+
+	started   time.Time
+	guard     *guard.Guard
+	authority *pki.Authority
+	home      *homeWatch
+	identity  *identity.Identity
+	gateway   *gateway.Gateway
+	doors     []openDoor
+	control   net.Listener
+	house     *house
+	refused   tally // by the doors and their reader, before there is a request
+}
+
+// openDoor is a door of the configuration: open, or closed for a reason.
+type openDoor struct {
+	name     policy.Door
+	listen   string
+	listener net.Listener // nil while it is closed
+	door     gateway.Door
+	origins  []string // the one that people type first
+	why      string   // it is closed
+}
+
+// newServer opens what a gateway needs, in the order in which it is needed, and
+// starts nothing. What it opened is closed by close.
+func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err error) {
+	s = &server{cfg: c, parts: p, started: time.Now()}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.guard = guard.New(guard.Config{
+		Threshold: c.Guard.Threshold, Window: time.Duration(c.Guard.Window), Ban: time.Duration(c.Guard.Ban),
+		Banned: func(source netip.Addr, until time.Time) {
+			s.emit(event.Event{Kind: event.Banned, Addr: source.String(), Detail: "until " + stamp(until)})
+		},
+		Slowed: func(account string, until time.Time) {
+			s.emit(event.Event{Kind: event.AccountSlowed, Detail: account + " until " + stamp(until)})
+		},
+	})
+	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
+		return s, err
+	}
+	s.authority.Watch(func(names []string, until time.Time) {
+		s.emit(event.Event{Kind: event.CertificateMade, Detail: strings.Join(names, ", ") + " until " + stamp(until)})
+	})
+	if err := s.openDoors(); err != nil {
+		return s, err
+	}
+	rpID, origins := passkeyHome(c, s.doors)
+	s.identity, err = identity.New(ctx, identity.Config{
+		Ledger: p.ledger, RPID: rpID, Origins: origins, Event: s.emit, Log: p.log, Slow: s.guard.Slow,
+		Fail:        func(v identity.Visit, account string) { s.guard.Fail(v.Addr, account) },
+		SessionIdle: time.Duration(c.Policy.SessionIdle), SessionMax: time.Duration(c.Policy.SessionMax),
+	})
+	if err != nil {
+		return s, err
+	}
+	if err := s.openGateway(); err != nil {
+		return s, err
+	}
+	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, server: s}
+	if s.control, err = listenControl(c.State.Socket); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// openGateway makes what stands between the doors and Home Assistant.
+func (s *server) openGateway() error {
+	ha, err := url.Parse(s.cfg.Home.HAURL)
+	if err != nil {
+		return fmt.Errorf("home.ha_url: %w", err)
+	}
+	users, err := client.New(client.Config{URL: ha})
+	if err != nil {
+		return err
+	}
+	s.home = newHomeWatch(users, s.haToken, s.identity, s.emit, s.parts.log)
+	pages, err := web.New(web.Config{Identity: s.identity, Log: s.parts.log, Ready: s.home.answers})
+	if err != nil {
+		return err
+	}
+	s.gateway, err = gateway.New(gateway.Config{
+		HA: ha, Users: users, Identity: s.identity, Pages: standIns{pages}, Guard: s.guard, Event: s.emit, Log: s.parts.log,
+		Home: s.home.state, SignIns: users, Running: s.home.running, Account: s.home.account,
+		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker,
+	})
+	return err
+}
+
+// standIns are web's pages as the gateway asks for them.
+type standIns struct{ *web.Pages }
+
+func (s standIns) Write(w http.ResponseWriter, r *http.Request, page gateway.Page, status int) {
+	s.Pages.Write(w, r, webPage(page), status)
+}
+
+// webPage is web's word for a page of the gateway's.
+func webPage(page gateway.Page) web.Page {
+	switch page {
+	case gateway.PageSignIn:
+		return web.PageSignIn
+	case gateway.PageOtherUser:
+		return web.PageOtherUser
+	case gateway.PageHADown:
+		return web.PageHADown
+	case gateway.PageNotAllowed:
+		return web.PageNotAllowed
+	case gateway.PageNotOnboarded:
+		return web.PageNotOnboarded
+	}
+	return web.PageNotFound
+}
+
+// haToken is the token of Home Assistant's API that setup keeps; empty if there is none.
+func (s *server) haToken(ctx context.Context) (string, error) {
+	token, _, err := loadHAToken(ctx, s.parts.ledger)
+	return token, err
+}
+
+// run serves until ctx ends or a part fails for good; then it ends all of it.
+func (s *server) run(ctx context.Context) error {
+	s.emit(event.Event{Kind: event.Started})
+	defer s.emit(event.Event{Kind: event.Stopped})
+	s.home.look(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.identity.Run(ctx) })
+	group.Go(func() error { return s.authority.Run(ctx) })
+	group.Go(func() error { return s.gateway.Run(ctx) })
+	group.Go(func() error { return s.home.run(ctx) })
+	group.Go(func() error { return serveControl(ctx, s.control, s.house, s.parts.log) })
+	for _, d := range s.doors {
+		if d.listener == nil {
+			continue
+		}
+		w := &wire.Server{Handler: s.gateway.Handler(d.door), ErrorLog: s.parts.log,
+			Refused: func(_ net.Addr, why wire.Reason) { s.refused.add(string(why)) },
+			Dropped: func(net.Addr) { s.refused.add("header with an underscore left out") },
+		}
+		group.Go(func() error {
+			if err := w.Serve(ctx, d.listener); err != nil {
+				return fmt.Errorf("door %s: %w", d.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// close closes what newServer opened. What run served is closed already.
+func (s *server) close() {
+	for _, d := range s.doors {
+		if d.listener != nil {
+			_ = d.listener.Close() // a second close says nothing that anybody needs
+		}
+	}
+	if s.control != nil {
+		_ = s.control.Close()
+	}
+}
+
+// emit takes an event down; whoever has shown who they are is forgiven.
+func (s *server) emit(e event.Event) {
+	if e.Kind == event.SignedIn {
+		if addr, err := netip.ParseAddr(e.Addr); err == nil {
+			s.guard.Succeed(addr)
+		}
+	}
+	s.parts.events.Emit(e)
+}
+
+// openDoors opens every door of the configuration that has what it needs. It is an
+// error if none has.
+func (s *server) openDoors() error {
+	if d := s.cfg.Doors.HTTPS; d != nil {
+		if err := s.openHTTPS(d); err != nil {
+			return err
+		}
+	}
+	if d := s.cfg.Doors.LAN; d != nil {
+		if err := s.openLAN(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range s.doors {
+		if d.listener != nil {
+			return nil
+		}
+	}
+	why := make([]string, len(s.doors))
+	for i, d := range s.doors {
+		why[i] = fmt.Sprintf("door %s: %s", d.name, d.why)
+	}
+	return &problem{status: statusCannot, err: errors.New("no door can be opened\n" + strings.Join(why, "\n")),
+		hint: "name the certificate's files under [certificates]; until then [doors.lan] works without"}
+}
+
+func (s *server) openHTTPS(d *config.HTTPS) error {
+	name := s.cfg.Home.Name
+	open := openDoor{name: policy.HTTPS, listen: d.Listen}
+	get, why := s.certificate(name)
+	if why == "" {
+		door, err := https.Listen(https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort,
+			TLS: pki.ServerConfig(get), Refused: s.turnedAway})
+		if err != nil {
+			return cannotListen(err, "doors.https.listen")
+		}
+		open.listener, open.door, open.origins = door, door, door.Origins()
+	}
+	open.why = why
+	s.doors = append(s.doors, open)
+	return nil
+}
+
+func (s *server) openLAN(d *config.LAN) error {
+	links := lan.NewLinks()
+	names := lanNames(s.cfg)
+	get := s.authority.GetCertificate(names, links.Addrs)
+	if c := s.cfg.Certificates; c.Certificate != "" {
+		if file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log); err == nil {
+			get = file.before(get)
+		} else {
+			s.parts.log.Warn("the door lan shows the local authority's certificate alone", "error", err)
+		}
+	}
+	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: links, Refused: s.turnedAway})
+	if err != nil {
+		return cannotListen(err, "doors.lan.listen")
+	}
+	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, origins: door.Origins()})
+	return nil
+}
+
+// certificate returns what shows a certificate for the home's name, or why there is none.
+func (s *server) certificate(name string) (pki.GetCertificate, string) {
+	c := s.cfg.Certificates
+	switch {
+	case c.Certificate != "":
+		file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log)
+		if err != nil {
+			return nil, err.Error()
+		}
+		if err := file.covers(name); err != nil {
+			return nil, fmt.Sprintf("%s: %v", c.Certificate, err)
+		}
+		return file.get, ""
+	case pki.IsHomeName(name):
+		return s.authority.GetCertificate([]string{name}, nil), ""
+	}
+	return nil, fmt.Sprintf("there is no certificate for %s yet, and the local authority's is never shown on a public name", name)
+}
+
+// turnedAway counts a connection that did not come through a door.
+func (s *server) turnedAway(_ net.Addr, reason string) { s.refused.add(reason) }
+
+// cannotListen says why a door's port could not be had.
+func cannotListen(err error, key string) error {
+	p := &problem{status: statusCannot, err: err, hint: "see " + key + " in the configuration"}
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		p.hint = "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE; see " + key
+	case strings.Contains(err.Error(), "address already in use"):
+		p.hint = "another program listens there; end it, or choose another port for " + key
+	}
+	return p
+}
+
+// openAuthority opens the local authority and has it vouch for the home's names.
+func openAuthority(ctx context.Context, c *config.Config, l *ledger.Ledger) (*pki.Authority, error) {
+	a, err := pki.Open(ctx, l, pki.Options{Names: authorityNames(c)})
+	var name *pki.NameError
+	if errors.As(err, &name) {
+		return nil, &problem{status: statusCannot, err: err,
+			hint: `"gatehouse ca rotate" makes a new one for the names of today; every device has to trust it anew`}
+	}
+	return a, err
+}
+
+// authorityNames are the names that the local authority is made for.
+func authorityNames(c *config.Config) []string {
+	var names []string
+	if c.Doors.HTTPS != nil && pki.IsHomeName(c.Home.Name) {
+		names = append(names, c.Home.Name)
+	}
+	if c.Doors.LAN != nil {
+		names = append(names, lanNames(c)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// lanNames are the names of the door lan: this machine's own in its network, the
+// configured ones, and the home's, where it means something at home.
+func lanNames(c *config.Config) []string {
+	var names []string
+	if host, err := os.Hostname(); err == nil {
+		host, _, _ = strings.Cut(strings.ToLower(host), ".")
+		if config.IsHostName(host) {
+			names = append(names, host+".local")
+		}
+	}
+	names = append(names, c.Doors.LAN.Names...)
+	if n := c.Home.Name; n != "" && (pki.IsHomeName(n) || c.Certificates.Certificate != "") {
+		names = append(names, n)
+	}
+	var once []string
+	for _, n := range names {
+		if !slices.Contains(once, n) {
+			once = append(once, n)
+		}
+	}
+	return once
+}
+
+// passkeyHome returns the name that passkeys belong to, and where they may be used.
+func passkeyHome(c *config.Config, doors []openDoor) (rpID string, origins []string) {
+	rpID = c.Home.Name
+	for _, d := range doors {
+		for _, o := range d.origins {
+			u, err := url.Parse(o)
+			if err != nil {
+				continue
+			}
+			host := u.Hostname()
+			if rpID == "" {
+				rpID = host
+			}
+			if host == rpID || strings.HasSuffix(host, "."+rpID) {
+				origins = append(origins, o)
+			}
+		}
+	}
+	return rpID, origins
+}
+
+// tally counts by a closed set of sentences.
+type tally struct {
+	mu sync.Mutex
+	n  map[string]uint64
+}
+
+func (t *tally) add(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == nil {
+		t.n = make(map[string]uint64)
+	}
+	t.n[what]++
+}
+
+// into adds the counts to others.
+func (t *tally) into(all map[string]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for what, n := range t.n {
+		all[what] += n
+	}
+}
+
+// fileCertificate is a certificate that somebody else renews in its files. It is
+// read again when they change; one that cannot be read leaves the old one in place.
+type fileCertificate struct {
+	certificate, key string
+	log              *slog.Logger
+
+	mu     sync.Mutex
+	looked time.Time
+	stamps [2]time.Time // when the files were last written
+	loaded *tls.Certificate
+}
+
+// lookEvery is how often the files are looked at.
+const lookEvery = time.Minute
+
+func newFileCertificate(certificate, key string, log *slog.Logger) (*fileCertificate, error) {
+	f := &fileCertificate{certificate: certificate, key: key, log: log}
+	stamps, err := f.written()
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := pki.LoadFile(certificate, key, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	f.looked, f.stamps, f.loaded = time.Now(), stamps, loaded
+	return f, nil
+}
+
+func (f *fileCertificate) written() (at [2]time.Time, err error) {
+	for i, name := range []string{f.certificate, f.key} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return at, fmt.Errorf("load certificate: %w", err)
+		}
+		at[i] = info.ModTime()
+	}
+	return at, nil
+}
+
+// covers reports whether the certificate is for a name.
+func (f *fileCertificate) covers(name string) error { return f.now().Leaf.VerifyHostname(name) }
+
+func (f *fileCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.now(), nil }
+
+// before shows the certificate to whoever asks for a name of its own, and others what next returns.
+func (f *fileCertificate) before(next pki.GetCertificate) pki.GetCertificate {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return pki.WithFile(f.now(), next)(hello)
+	}
+}
+
+// now returns the certificate as the files have it.
+func (f *fileCertificate) now() *tls.Certificate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(f.looked) >= lookEvery {
+		f.looked = now
+		f.reload(now)
+	}
+	return f.loaded
+}
+
+func (f *fileCertificate) reload(now time.Time) {
+	stamps, err := f.written()
+	if err == nil && stamps == f.stamps {
+		return
+	}
+	var fresh *tls.Certificate
+	if err == nil {
+		fresh, err = pki.LoadFile(f.certificate, f.key, now)
+	}
+	if err != nil {
+		f.log.Error("the certificate's files changed and cannot be used; the one before is still shown", "error", err)
+		return
+	}
+	f.stamps, f.loaded = stamps, fresh
+	f.log.Info("certificate read again", "file", f.certificate, "until", stamp(fresh.Leaf.NotAfter))
+}
