@@ -201,6 +201,7 @@ var patterns = []pattern{
 	{"/hacsfiles/{path...}", get, RouteUserFiles},
 	{"/api/panel_custom/{path...}", get, RouteUserFiles}, // panels of custom integrations
 	{"/.well-known/change-password", get, RouteShell},
+	{"/_my_redirect/{path...}", get, RouteShell}, // where a "My Home Assistant" link leads
 
 	// Login.
 	{"/auth/providers", get, RouteProviders},

@@ -16,6 +16,23 @@ type AuthSig struct {
 	Expires  int64       // seconds since 1970
 }
 
+// IsSigned reports whether Home Assistant serves a path to whoever has a good signature
+// for it, and to nobody without a secret. Where the path itself holds a secret that is
+// all it looks at (ha-protocol 1.2), a signature says nothing.
+func IsSigned(route Route, path string) bool {
+	switch route {
+	case RouteMedia, RouteREST, RouteAdminREST, RouteBackup:
+		return true
+	case RouteCapability:
+		for _, prefix := range []string{"/api/camera_proxy/", "/api/camera_proxy_stream/", "/api/image_proxy/", "/api/image_proxy_stream/"} {
+			if strings.HasPrefix(path, prefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // maxSignedLife is how long a signed path may last, in seconds: seven days. Home
 // Assistant signs for a day at most where nobody asks for more, but takes any number
 // from a client, and a signature without an end is a token that nobody can see.

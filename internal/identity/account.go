@@ -21,6 +21,9 @@ func (i *Identity) self(v Visit) (*session, *person, error) {
 	return e, e.device.person, nil
 }
 
+// spend ends the freshness of a session: a confirmation is for one thing.
+func (e *session) spend() { e.fresh.Store(0) }
+
 // BeginAddPasskey begins the making of another passkey of one's own. ErrNotFresh
 // unless the person has just confirmed that it is them; so with all below.
 func (i *Identity) BeginAddPasskey(ctx context.Context, v Visit) (Ceremony, error) {
@@ -66,6 +69,7 @@ func (i *Identity) FinishAddPasskey(ctx context.Context, v Visit, ceremonyID str
 	}
 	err = i.change(ctx, func(tx *ledger.Tx) error { return insertPasskey(tx, k) }, func() { i.addPasskey(k) })
 	if err == nil {
+		e.spend()
 		i.emit(event.PasskeyAdded, &v, p, e.device.id, "")
 	}
 	return err
@@ -108,6 +112,28 @@ func passkeyID(id []byte) string {
 		b[k] = alphabet[h[k]%32]
 	}
 	return string(b)
+}
+
+// RemoveOwnPasskey forgets a passkey of one's own.
+func (i *Identity) RemoveOwnPasskey(ctx context.Context, v Visit, id string) error {
+	e, p, err := i.self(v)
+	if err != nil {
+		return err
+	}
+	i.mu.RLock()
+	own := false
+	for _, k := range p.passkeys {
+		own = own || passkeyID(k.record.ID) == id
+	}
+	i.mu.RUnlock()
+	if !own {
+		return ErrNotFound
+	}
+	if err := i.RemovePasskey(ctx, id); err != nil {
+		return err
+	}
+	e.spend()
+	return nil
 }
 
 // RemovePasskey forgets a passkey; ErrNotFound if there is none of this id.
@@ -161,6 +187,7 @@ func (i *Identity) FinishResetTOTP(ctx context.Context, v Visit, ceremonyID, cod
 	err = i.change(ctx, func(tx *ledger.Tx) error { return i.writeTOTP(tx, p.id, c.Secret, step) },
 		func() { p.totp, p.totpStep = c.Secret, step })
 	if err == nil {
+		e.spend()
 		i.emit(event.TOTPChanged, &v, p, e.device.id, "")
 	}
 	return err
@@ -182,6 +209,7 @@ func (i *Identity) NewRecoveryCodes(ctx context.Context, v Visit) ([]string, err
 	if err != nil {
 		return nil, err
 	}
+	e.spend()
 	i.emit(event.RecoveryRenewed, &v, p, e.device.id, "")
 	return codes, nil
 }

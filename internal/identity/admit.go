@@ -66,7 +66,7 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 			continue
 		}
 		known++
-		idle := true
+		idle := !d.hasTokens()
 		for _, e := range d.sessions {
 			idle = idle && !i.live(e, now)
 		}
@@ -81,6 +81,12 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 		return nil, ErrTooMany
 	}
 	return oldest, nil
+}
+
+// hasTokens reports whether a device lives by what Home Assistant gave it, whatever
+// became of its sessions.
+func (d *device) hasTokens() bool {
+	return d.kind != KindBrowser && len(d.refresh)+len(d.webhooks) > 0
 }
 
 // oldestEnded returns the sessions of a device that are too many beside a new one.
@@ -128,7 +134,9 @@ func (a *admission) writeDevice(tx *ledger.Tx) error {
 	return err
 }
 
-// apply makes it so in memory; fresh says whether the person has just proved who they are.
+// apply makes it so in memory; fresh says whether the person has just confirmed, in a
+// session that they had, that it is them. Signing in does not: what is loaded next, on
+// Home Assistant's own origin, must not find a door open that nobody asked for.
 func (i *Identity) apply(a *admission, fresh bool) {
 	if a.cookie != "" {
 		for _, e := range a.forget {
@@ -160,5 +168,8 @@ func (i *Identity) applyDevice(a *admission) {
 func (i *Identity) tellEnded(a *admission) {
 	if a.ousted != nil {
 		i.watchers.tell(Ended{Device: a.ousted.device.id, Session: a.ousted.id})
+	}
+	if a.dropped != nil {
+		i.watchers.tell(Ended{Device: a.dropped.id})
 	}
 }

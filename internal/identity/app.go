@@ -18,8 +18,11 @@ import (
 
 const maxWebhooks = 8 // a device; the oldest goes
 
-// WithoutCookie reports whether a token counts without a browser's cookie.
-func (t Token) WithoutCookie() bool { return t.Kind == KindApp || t.Kind == KindProgram }
+// WithoutCookie reports whether a token counts without a browser's cookie: an app's own,
+// and what belongs to a program. A web view's sign-in as a browser is a browser's.
+func (t Token) WithoutCookie() bool {
+	return t.Kind == KindProgram || t.Kind == KindApp && (t.Webhook || ha.IsAppClient(t.ClientID))
+}
 
 // Who returns who a device is, as sure as one can be of a device that showed a token;
 // ok is false for a device that is none. A revoked one is known, and shut out.
@@ -62,7 +65,7 @@ func (i *Identity) Webhook(id string) (Token, bool) {
 		return Token{}, false
 	}
 	d := w.device
-	return Token{Device: d.id, Kind: d.kind, Person: d.person.id, HAUserID: w.haUser, Revoked: !d.revoked.IsZero()}, true
+	return Token{Device: d.id, Kind: d.kind, Webhook: true, Person: d.person.id, HAUserID: w.haUser, Revoked: !d.revoked.IsZero()}, true
 }
 
 // LearnWebhook keeps the webhook that Home Assistant gave to a device's app. One that
@@ -198,6 +201,7 @@ func (i *Identity) Beside(ctx context.Context, device, kind, userAgent string, v
 		return "", err
 	}
 	i.emit(event.DeviceEnrolled, &v, d.person, a.device.id, a.device.name)
+	i.tellEnded(a)
 	return a.device.id, nil
 }
 

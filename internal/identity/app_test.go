@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/ha"
@@ -88,6 +89,7 @@ func TestWebhooksAreFew(t *testing.T) {
 		t.Error("the webhook of a registration before is known still")
 	}
 	for n := range maxWebhooks + 3 {
+		h.pass(time.Second)
 		h.must(h.LearnWebhook(ctx, device, ha.Registration{DeviceID: fmt.Sprint("b", n)}, fmt.Sprint("hook-b", n)))
 	}
 	if n := len(h.webhooks); n != maxWebhooks {

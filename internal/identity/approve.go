@@ -107,6 +107,9 @@ func (i *Identity) Approve(ctx context.Context, by policy.Who, id string, number
 	if err != nil {
 		return err
 	}
+	if !i.takeFreshness(by.Device) {
+		return ErrNotFresh
+	}
 	q, to := i.asks.answer(i.cfg.Now(), func(q *ask) bool { return q.id == id }, func(q *ask) ApprovalState {
 		if q.number != number {
 			return ApprovalDenied
@@ -122,6 +125,24 @@ func (i *Identity) Approve(ctx context.Context, by policy.Who, id string, number
 	}
 	_, err = i.grant(ctx, q, p)
 	return err
+}
+
+// takeFreshness spends the freshness of a device's session; false if there is none, or
+// if another request was quicker.
+func (i *Identity) takeFreshness(device string) bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	d, ok := i.devices[device]
+	if !ok {
+		return false
+	}
+	now := ms(i.cfg.Now())
+	for _, e := range d.sessions {
+		if until := e.fresh.Load(); now < until && e.fresh.CompareAndSwap(until, 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // approver returns the person of a device that may answer questions now.
@@ -262,7 +283,7 @@ func (i *Identity) forgetUnclaimed(ctx context.Context) error {
 	i.mu.RLock()
 	var unclaimed []*device
 	for _, d := range i.devices {
-		if len(d.sessions) == 0 && d.revoked.IsZero() {
+		if len(d.sessions) == 0 && d.revoked.IsZero() && !d.hasTokens() {
 			unclaimed = append(unclaimed, d)
 		}
 	}
@@ -279,7 +300,7 @@ func (i *Identity) forgetUnclaimed(ctx context.Context) error {
 func (i *Identity) forget(ctx context.Context, d *device) error {
 	i.writing.Lock()
 	defer i.writing.Unlock()
-	if i.devices[d.id] != d || len(d.sessions) > 0 || !d.revoked.IsZero() {
+	if i.devices[d.id] != d || len(d.sessions) > 0 || !d.revoked.IsZero() || d.hasTokens() {
 		return nil
 	}
 	return i.change(ctx, func(tx *ledger.Tx) error {

@@ -21,7 +21,8 @@ func from(addr string, home bool) Visit {
 
 func TestApproval(t *testing.T) {
 	h, ctx := newHouse(t), t.Context()
-	olga := h.becomeOwner(newPhone(t))
+	phone := newPhone(t)
+	olga := h.becomeOwner(phone)
 	by := h.Recognise(olga.Cookie).Who
 	asking := from("198.51.100.1", false)
 	asking.UserAgent = "Mozilla/5.0 (iPhone)\x1b[31m Safari/605"
@@ -43,16 +44,18 @@ func TestApproval(t *testing.T) {
 		return cookie
 	}
 	poll(ApprovalWaiting)
-	stale := by
-	stale.Proof = policy.ProofDevice
-	if err := h.Approve(ctx, stale, w[0].ID, a.Number); !errors.Is(err, ErrNotFresh) {
+	if err := h.Approve(ctx, by, w[0].ID, a.Number); !errors.Is(err, ErrNotFresh) {
 		t.Errorf("without fresh proof: %v", err)
 	}
 	if err := h.Approve(ctx, policy.Who{Proof: policy.ProofFresh}, w[0].ID, a.Number); err == nil {
 		t.Error("approved by nobody")
 	}
+	by = h.confirm(phone, olga.Cookie)
 	h.must(h.Approve(ctx, by, w[0].ID, a.Number))
-	if err := h.Approve(ctx, by, w[0].ID, a.Number); !errors.Is(err, ErrNotFound) {
+	if err := h.Approve(ctx, by, w[0].ID, a.Number); !errors.Is(err, ErrNotFresh) {
+		t.Errorf("one confirmation was enough for two: %v", err)
+	}
+	if err := h.Approve(ctx, h.confirm(phone, olga.Cookie), w[0].ID, a.Number); !errors.Is(err, ErrNotFound) {
 		t.Errorf("approved twice: %v", err)
 	}
 	if len(h.Waiting()) != 0 {
@@ -70,16 +73,18 @@ func TestApproval(t *testing.T) {
 
 func TestApprovalDenied(t *testing.T) {
 	h, ctx := newHouse(t), t.Context()
-	by := h.Recognise(h.becomeOwner(newPhone(t)).Cookie).Who
+	phone := newPhone(t)
+	olga := h.becomeOwner(phone)
+	by := h.Recognise(olga.Cookie).Who
 	for name, answer := range map[string]func(a Approval, id string) error{
 		"wrong number": func(a Approval, id string) error {
-			if err := h.Approve(ctx, by, id, (a.Number-9)%90+10); err != ErrWrongNumber {
+			if err := h.Approve(ctx, h.confirm(phone, olga.Cookie), id, (a.Number-9)%90+10); err != ErrWrongNumber {
 				return fmt.Errorf("a wrong number: %w", err)
 			}
 			return nil
 		},
 		"no number": func(a Approval, id string) error {
-			if err := h.Approve(ctx, by, id, 0); err != ErrWrongNumber {
+			if err := h.Approve(ctx, h.confirm(phone, olga.Cookie), id, 0); err != ErrWrongNumber {
 				return fmt.Errorf("no number: %w", err)
 			}
 			return nil
@@ -91,7 +96,7 @@ func TestApprovalDenied(t *testing.T) {
 			h.must(err)
 			id := h.Waiting()[0].ID
 			h.must(answer(a, id))
-			if err := h.Approve(ctx, by, id, a.Number); !errors.Is(err, ErrNotFound) {
+			if err := h.Approve(ctx, h.confirm(phone, olga.Cookie), id, a.Number); !errors.Is(err, ErrNotFound) {
 				t.Errorf("approved after it was denied: %v", err)
 			}
 			if state, cookie, err := h.PollApproval(ctx, visit(""), a.Ticket); state != ApprovalDenied || cookie != "" || err != nil {
@@ -112,7 +117,8 @@ func TestApprovalDenied(t *testing.T) {
 
 func TestApprovalRunsOut(t *testing.T) {
 	h, ctx := newHouse(t), t.Context()
-	by := h.Recognise(h.becomeOwner(newPhone(t)).Cookie).Who
+	phone := newPhone(t)
+	olga := h.becomeOwner(phone)
 	a, err := h.AskApproval(ctx, from("198.51.100.1", false))
 	h.must(err)
 	b, err := h.AskApproval(ctx, from("198.51.100.1", false))
@@ -121,9 +127,9 @@ func TestApprovalRunsOut(t *testing.T) {
 	for _, q := range h.asks.all {
 		ids[grouped(q.code)] = q.id
 	}
-	h.must(h.Approve(ctx, by, ids[a.Code], a.Number)) // and never collected
+	h.must(h.Approve(ctx, h.confirm(phone, olga.Cookie), ids[a.Code], a.Number)) // and never collected
 	h.pass(askFor)
-	if err := h.Approve(ctx, by, ids[b.Code], b.Number); !errors.Is(err, ErrNotFound) {
+	if err := h.Approve(ctx, h.confirm(phone, olga.Cookie), ids[b.Code], b.Number); !errors.Is(err, ErrNotFound) {
 		t.Errorf("approved too late: %v", err)
 	}
 	for _, ticket := range []string{a.Ticket, b.Ticket, "", newCookie()} {

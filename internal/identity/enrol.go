@@ -204,7 +204,7 @@ func (i *Identity) enrolLocked(ctx context.Context, v Visit, inv *invitation, na
 		if isNew {
 			i.addPerson(p)
 		}
-		i.apply(a, k != nil || by.totp != nil)
+		i.apply(a, false)
 		if k != nil {
 			i.addPasskey(k)
 		}

@@ -82,7 +82,7 @@ func TestEnrolTOTP(t *testing.T) {
 	if len(e.Recovery) != 10 || e.TOTPSecret != "" || !e.Person.TOTP || e.Person.RecoveryLeft != 10 {
 		t.Errorf("enrolment is %+v", e)
 	}
-	h.stands(e.Cookie, StandingLive, policy.ProofFresh)
+	h.stands(e.Cookie, StandingLive, policy.ProofDevice)
 	if _, err := h.SignInCode(ctx, visit(""), "olga ö", code); !errors.Is(err, ErrRefused) {
 		t.Errorf("the code of the enrolment signs in: %v", err)
 	}
@@ -173,11 +173,14 @@ func TestDoubleRedemption(t *testing.T) {
 	}
 }
 
-// freshCookie signs Olga in by the next code.
+// freshCookie signs Olga in by the next code and has her confirm by the one after it.
 func (h *house) freshCookie(secret string) string {
 	h.t.Helper()
 	h.pass(time.Minute)
 	cookie, err := h.SignInCode(h.t.Context(), visit(""), "Olga", h.code(secret))
+	h.must(err)
+	h.pass(time.Minute)
+	_, err = h.SignInCode(h.t.Context(), visit(cookie), "Olga", h.code(secret))
 	h.must(err)
 	return cookie
 }

@@ -24,9 +24,10 @@
 // Revoking also drops the passkeys that live in that device alone (made there, by
 // its built-in authenticator, not synchronised).
 //
-// Freshness (policy.ProofFresh) lasts five minutes after a passkey or code. It is
-// not kept over a restart. An invitation or approval alone makes a browser known,
-// never fresh.
+// Freshness (policy.ProofFresh) comes from confirming, in a live session, by passkey or
+// code, that it is you. It is for one thing, lasts five minutes at most and is not kept
+// over a restart. Signing in does not make fresh: what Home Assistant's origin loads
+// next would find the account open.
 //
 // Strangers. Nothing that a stranger does is written to the ledger. Passkey and
 // authenticator ceremonies are not remembered at all: their state travels with

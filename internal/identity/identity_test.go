@@ -205,6 +205,15 @@ func (h *house) signIn(p *phone, v Visit) (string, error) {
 	return h.SignInPasskey(h.t.Context(), v, c.ID, p.sign(c))
 }
 
+// confirm has a person confirm, in the session that they have, that it is them.
+func (h *house) confirm(p *phone, cookie string) policy.Who {
+	h.t.Helper()
+	if c, err := h.signIn(p, visit(cookie)); c != "" || err != nil {
+		h.t.Fatalf("confirming: %q, %v", c, err)
+	}
+	return h.stands(cookie, StandingLive, policy.ProofFresh).Who
+}
+
 func (h *house) must(err error) {
 	h.t.Helper()
 	if err != nil {
@@ -229,7 +238,7 @@ func TestFromInvitationToRevocation(t *testing.T) {
 	if len(e.Recovery) != 10 || e.TOTPSecret == "" || e.TOTPURL == "" || e.Person.Name != "Olga" || e.Person.Role != policy.RoleOwner {
 		t.Errorf("enrolment lacks something: %+v", e)
 	}
-	r := h.stands(e.Cookie, StandingLive, policy.ProofFresh)
+	r := h.stands(e.Cookie, StandingLive, policy.ProofDevice)
 	if r.Who.Name != "Olga" || r.Who.Role != policy.RoleOwner || r.Who.Kind != "browser" || r.Who.Device == "" {
 		t.Errorf("recognised as %+v", r.Who)
 	}
@@ -261,7 +270,7 @@ func TestFromInvitationToRevocation(t *testing.T) {
 	// The person can enrol the same browser again, as another device.
 	cookie, err := h.signIn(olga, visit(e.Cookie))
 	h.must(err)
-	if again := h.stands(cookie, StandingLive, policy.ProofFresh); again.Who.Device == r.Who.Device || again.Who.Revoked {
+	if again := h.stands(cookie, StandingLive, policy.ProofDevice); again.Who.Device == r.Who.Device || again.Who.Revoked {
 		t.Errorf("came back as %+v", again.Who)
 	}
 	h.stands(e.Cookie, StandingEnded, policy.ProofNone)

@@ -63,7 +63,7 @@ func TestDeviceIsKept(t *testing.T) {
 		if next == cookie || next == "" {
 			t.Fatalf("cookie %q after %q", next, cookie)
 		}
-		if r := h.stands(next, StandingLive, policy.ProofFresh); r.Who.Device != device {
+		if r := h.stands(next, StandingLive, policy.ProofDevice); r.Who.Device != device {
 			t.Errorf("device %s became %s", device, r.Who.Device)
 		}
 		h.stands(cookie, StandingEnded, policy.ProofNone)
@@ -89,7 +89,7 @@ func TestAnotherPersonInThisBrowser(t *testing.T) {
 	was := h.Recognise(anna)
 	cookie, err := h.signIn(olga, visit(anna))
 	h.must(err)
-	if now := h.stands(cookie, StandingLive, policy.ProofFresh); now.Who.Device == was.Who.Device || now.Who.Name != "Olga" {
+	if now := h.stands(cookie, StandingLive, policy.ProofDevice); now.Who.Device == was.Who.Device || now.Who.Name != "Olga" {
 		t.Errorf("signed in as %+v", now.Who)
 	}
 	h.stands(anna, StandingEnded, policy.ProofNone)

@@ -142,7 +142,7 @@ func (i *Identity) letIn(ctx context.Context, v Visit, p *person, spend func(*le
 			return a.write(tx)
 		}, func() {
 			spent()
-			i.apply(a, true)
+			i.apply(a, a.cookie == "")
 		})
 	}
 	i.writing.Unlock()

@@ -232,7 +232,7 @@ func TestRecovery(t *testing.T) {
 	}
 	cookie, err := h.SignInCode(ctx, visit(""), "Olga", strings.ToUpper(strings.ReplaceAll(code, "-", " ")))
 	h.must(err)
-	h.stands(cookie, StandingLive, policy.ProofFresh)
+	h.stands(cookie, StandingLive, policy.ProofDevice)
 	if _, err := h.SignInCode(ctx, visit(""), "Olga", code); err != ErrRefused {
 		t.Errorf("again: %v", err)
 	}

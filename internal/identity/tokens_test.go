@@ -200,11 +200,19 @@ func TestOwnAccount(t *testing.T) {
 	e := h.becomeOwner(phone)
 	v := visit(e.Cookie)
 
+	if _, err := h.BeginAddPasskey(ctx, v); !errors.Is(err, ErrNotFresh) {
+		t.Errorf("signing in is enough to add a passkey: %v", err)
+	}
+	h.confirm(phone, e.Cookie)
 	c, err := h.BeginAddPasskey(ctx, v)
 	h.must(err)
 	second := newPhone(t)
 	response := second.create(c)
 	h.must(h.FinishAddPasskey(ctx, v, c.ID, response))
+	if err := h.FinishAddPasskey(ctx, v, c.ID, response); !errors.Is(err, ErrNotFresh) {
+		t.Errorf("one confirmation was enough for two: %v", err)
+	}
+	h.confirm(phone, e.Cookie)
 	if err := h.FinishAddPasskey(ctx, v, c.ID, response); !errors.Is(err, ErrRefused) {
 		t.Errorf("added twice: %v", err)
 	}
@@ -217,6 +225,7 @@ func TestOwnAccount(t *testing.T) {
 		t.Errorf("a wrong code: %v", err)
 	}
 	h.must(h.FinishResetTOTP(ctx, v, id, h.code(secret)))
+	h.confirm(phone, e.Cookie)
 	codes, err := h.NewRecoveryCodes(ctx, v)
 	h.must(err)
 	h.restart()

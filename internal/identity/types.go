@@ -128,6 +128,7 @@ type Waiting struct {
 type Token struct {
 	Device   string
 	Kind     string // of the device
+	Webhook  bool   // it is no token but a webhook's id
 	Person   string // id
 	HAUserID string
 	ClientID string

@@ -81,11 +81,14 @@ type Who struct {
 type Credential int
 
 // The credentials' worth. CredentialForeign is one that we never learned, or
-// that was learned for another device than the one asking.
+// that was learned for another device than the one asking. CredentialSigned is a
+// signature on this very path in the name of a known app: who it is for can be read in
+// every signed path, and whether it is good only Home Assistant can tell.
 const (
 	CredentialNone Credential = iota
 	CredentialForeign
 	CredentialKnown
+	CredentialSigned
 )
 
 // Ask is everything that a decision may depend on.
@@ -108,6 +111,7 @@ const (
 	ReasonNone       Reason = ""
 	ReasonDevice     Reason = "known device"
 	ReasonHome       Reason = "at home before the house is closed"
+	ReasonSigned     Reason = "signed in the name of a known device"
 	ReasonDoor       Reason = "not a door"
 	ReasonRoute      Reason = "path is not one of Home Assistant's"
 	ReasonStranger   Reason = "device is not known"
@@ -164,6 +168,16 @@ var reaches = map[ha.Route]reach{
 	ha.RouteOnboarding:       {}, // nobody, on no door
 }
 
+// signed reports whether Home Assistant itself asks for a token or a signature at a
+// route. Only there does a signature stand for itself.
+func signed(route ha.Route) bool {
+	switch route {
+	case ha.RouteCapability, ha.RouteMedia, ha.RouteREST, ha.RouteAdminREST, ha.RouteBackup:
+		return true
+	}
+	return false
+}
+
 // Decide answers an Ask. The order is the argument: what is never published,
 // then who is shut out, then what home allows to anybody who is there, then
 // whether the device is known, its token its own and its person's role enough.
@@ -186,9 +200,12 @@ func Decide(a Ask) Decision {
 		return Decision{Allow: true, Reason: ReasonHome}
 	}
 	switch {
+	case a.Credential == CredentialSigned && a.Who.Device != "" && a.Who.Role >= need.role &&
+		signed(a.Route) && (a.Method == "GET" || a.Method == "HEAD"):
+		return Decision{Allow: true, Reason: ReasonSigned}
 	case a.Who.Device == "" || a.Who.Proof < need.proof:
 		return Decision{Reason: ReasonStranger}
-	case a.Credential == CredentialForeign:
+	case a.Credential == CredentialForeign || a.Credential == CredentialSigned:
 		return Decision{Reason: ReasonCredential}
 	case a.Who.Role < need.role:
 		return Decision{Reason: ReasonRole}

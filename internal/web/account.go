@@ -97,19 +97,10 @@ func (p *Pages) removePasskey(c *call) error {
 	if err != nil {
 		return err
 	}
-	if c.known.Who.Proof < policy.ProofFresh {
-		return identity.ErrNotFresh
+	if err := p.cfg.Identity.RemoveOwnPasskey(c.r.Context(), c.visit, in.ID); err != nil {
+		return err
 	}
-	for _, k := range p.cfg.Identity.Passkeys() {
-		if k.ID != in.ID || k.PersonID != c.known.Who.Person {
-			continue
-		}
-		if err := p.cfg.Identity.RemovePasskey(c.r.Context(), in.ID); err != nil {
-			return err
-		}
-		return p.replyOK(c)
-	}
-	return identity.ErrNotFound
+	return p.replyOK(c)
 }
 
 func (p *Pages) beginResetTOTP(c *call) error {

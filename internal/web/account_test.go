@@ -62,6 +62,7 @@ func TestOwnPasskeys(t *testing.T) {
 	h := newHouse(t)
 	b, second := h.browser(), h.browser()
 	b.becomeOwner("Olga")
+	b.confirm()
 	var c begun
 	b.ask("account/passkey/begin", fields{}, &c)
 	wants(t, b.ask("account/passkey", second.create(c), nil), http.StatusOK)
@@ -77,9 +78,13 @@ func TestOwnPasskeys(t *testing.T) {
 	var a authenticator
 	m.ask("invite/totp/begin", fields{"invite": code, "name": ""}, &a)
 	m.ask("invite/totp", fields{"invite": code, "name": "", "id": a.ID, "code": h.code(a.Secret)}, nil)
+	h.pass(time.Minute)
+	wants(t, m.ask("account/confirm", fields{"code": h.code(a.Secret)}, nil), http.StatusOK)
 	wants(t, m.ask("account/passkey/remove", fields{"id": ids[0]}, nil), http.StatusNotFound, `{"error":"gone"}`) // somebody else's
+	wants(t, b.ask("account/passkey/remove", fields{"id": ids[0]}, nil), http.StatusForbidden, `{"error":"not-fresh"}`)
+	b.confirm()
 	wants(t, b.ask("account/passkey/remove", fields{"id": ids[0]}, nil), http.StatusOK)
-	wants(t, b.ask("account/passkey/remove", fields{"id": ids[0]}, nil), http.StatusNotFound)
+	wants(t, b.ask("account/passkey/remove", fields{"id": ids[0]}, nil), http.StatusForbidden)
 	if all := h.id.Passkeys(); len(all) != 1 || all[0].ID != ids[1] {
 		t.Errorf("left is %+v", all)
 	}
@@ -89,11 +94,13 @@ func TestOwnCodes(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	e := b.becomeOwner("Olga")
+	b.confirm()
 	var fresh enrolled
 	b.ask("account/recovery", fields{}, &fresh)
 	wants(t, h.browser().submit(pathSignIn, "name", "Olga", "code", e.Recovery[0]), http.StatusUnauthorized)
 	wants(t, h.browser().submit(pathSignIn, "name", "Olga", "code", fresh.Recovery[0]), http.StatusSeeOther)
 
+	b.confirm()
 	var a authenticator
 	b.ask("account/totp/begin", fields{}, &a)
 	wants(t, b.ask("account/totp", fields{"id": a.ID, "code": "000000"}, nil), http.StatusUnprocessableEntity, `{"error":"code"}`)

@@ -187,6 +187,14 @@ func (b *browser) sign(c begun) ceremonyAnswer {
 	return ceremonyAnswer{c.ID, []byte(virtualwebauthn.CreateAssertionResponse(b.rp, b.auth, b.key, *options))}
 }
 
+// confirm has its person confirm by passkey that it is them.
+func (b *browser) confirm() {
+	b.h.t.Helper()
+	var c begun
+	b.ask("sign-in/passkey/begin", fields{}, &c)
+	wants(b.h.t, b.ask("sign-in/passkey", b.sign(c), nil), http.StatusOK)
+}
+
 type fields map[string]any
 
 // becomeOwner makes a browser the first owner's, by passkey.
@@ -227,7 +235,7 @@ func (b *browser) becomeMember(name string) {
 func (b *browser) standing() identity.Recognised { return b.h.id.Recognise(b.cookie) }
 
 // wants checks an answer's status and that its body holds all of want.
-func wants(t *testing.T, w *httptest.ResponseRecorder, status int, want ...string) {
+func wants(t testing.TB, w *httptest.ResponseRecorder, status int, want ...string) {
 	t.Helper()
 	if w.Code != status {
 		t.Errorf("answered %d, want %d: %s", w.Code, status, w.Body)

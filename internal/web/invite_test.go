@@ -32,7 +32,7 @@ func TestBecomeOwnerByPasskey(t *testing.T) {
 	if len(e.Recovery) != 10 || e.App == nil || !strings.HasPrefix(e.App.URL, "otpauth://totp/") || e.App.ID != "" {
 		t.Errorf("the owner got %+v", e)
 	}
-	if r := b.standing(); r.Standing != identity.StandingLive || r.Who.Role != policy.RoleOwner || r.Who.Proof != policy.ProofFresh {
+	if r := b.standing(); r.Standing != identity.StandingLive || r.Who.Role != policy.RoleOwner || r.Who.Proof != policy.ProofDevice {
 		t.Errorf("the cookie is worth %+v", r)
 	}
 	data, ok := strings.CutPrefix(e.App.QR, "data:image/png;base64,")

@@ -204,6 +204,7 @@ func TestApproval(t *testing.T) {
 		return q, l.Waiting[0]
 	}
 	q, w := ask()
+	owner.confirm()
 	wants(t, owner.ask("approvals/answer", fields{"id": w.ID, "number": q.Number}, nil), http.StatusOK, `{"ok":true}`)
 	wants(t, other.ask("approvals/poll", fields{"ticket": q.Ticket}, nil), http.StatusOK, `{"state":"approved"}`)
 	if r := other.standing(); r.Standing != identity.StandingLive || r.Who.Name != "Olga" || r.Who.Proof != policy.ProofDevice {
@@ -212,6 +213,7 @@ func TestApproval(t *testing.T) {
 	wants(t, other.ask("approvals/poll", fields{"ticket": q.Ticket}, nil), http.StatusOK, `{"state":"gone"}`)
 
 	q, w = ask()
+	owner.confirm()
 	wants(t, owner.ask("approvals/answer", fields{"id": w.ID, "number": 109 - q.Number}, nil), http.StatusUnprocessableEntity, `{"error":"number"}`)
 	wants(t, other.ask("approvals/poll", fields{"ticket": q.Ticket}, nil), http.StatusOK, `{"state":"denied"}`)
 	q, w = ask()
@@ -219,10 +221,12 @@ func TestApproval(t *testing.T) {
 	wants(t, other.ask("approvals/poll", fields{"ticket": q.Ticket}, nil), http.StatusOK, `{"state":"denied"}`)
 
 	q, w = ask()
+	owner.confirm()
 	h.pass(5*time.Minute - time.Second)
 	wants(t, owner.ask("approvals/answer", fields{"id": w.ID, "number": q.Number}, nil), http.StatusOK)
 	q, w = ask()
-	h.pass(2 * time.Second)
+	owner.confirm()
+	h.pass(5*time.Minute + time.Second)
 	wants(t, owner.ask("approvals/answer", fields{"id": w.ID, "number": q.Number}, nil), http.StatusForbidden, `{"error":"not-fresh"}`)
 }
 
