@@ -3,14 +3,18 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
 
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
 )
 
 // Companion apps. Their own requests carry no cookie; they are known by the tokens and
@@ -67,7 +71,7 @@ func (f *flight) readWebhook() {
 	}
 	if t, ok := f.gw.Identity.Webhook(ha.WebhookID(f.path)); ok {
 		f.hook = &t
-		f.judge(t, true)
+		f.judgeOwn(t, true)
 	}
 }
 
@@ -96,6 +100,9 @@ func (f *flight) forwardRegistration() *refusal {
 	said, err := ha.ParseRegistration(body)
 	if err != nil {
 		return &refusal{why: "registration is malformed", status: http.StatusBadRequest, body: `{"message":"Invalid JSON."}`}
+	}
+	if f.who.Device != "" && !f.stillLive() {
+		return &refusal{why: string(policy.ReasonRevoked)}
 	}
 	f.r.Body, f.r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	f.r.Header.Set("Accept-Encoding", "identity")
@@ -141,6 +148,11 @@ func (f *flight) forwardWebhook() *refusal {
 	}
 	ctx, cancel := context.WithCancel(f.r.Context())
 	defer cancel()
+	remove, ok := f.enlist(cancel)
+	if !ok {
+		return &refusal{why: string(policy.ReasonRevoked)}
+	}
+	defer remove()
 	answer, no := f.ask(ctx)
 	if no != nil {
 		return no
@@ -191,33 +203,61 @@ func (b *buckets) allow(device string) bool {
 	return true
 }
 
-// held counts the sockets that wait for their first message, by source.
+// held counts what is waited for from clients of which nothing is known, by source: the
+// first message of a socket, the body of a token request.
 type held struct {
 	mu  sync.Mutex
-	all map[string]int
+	all map[netip.Addr]int
 	n   int
 }
 
-// enter takes a place for a source, if there is one.
-func (h *held) enter(source string) bool {
+// enter takes a place, if there is one for the source; leave, to be called once, gives it back.
+func (h *held) enter(addr netip.Addr) (leave func(), ok bool) {
+	source := guard.Source(addr)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.n >= heldMax || h.all[source] >= heldPerAddr {
-		return false
+		return nil, false
 	}
 	if h.all == nil {
-		h.all = make(map[string]int)
+		h.all = make(map[netip.Addr]int)
 	}
 	h.all[source]++
 	h.n++
-	return true
+	return sync.OnceFunc(func() { h.leave(source) }), true
 }
 
-func (h *held) leave(source string) {
+func (h *held) leave(source netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.n--
 	if h.all[source]--; h.all[source] <= 0 {
 		delete(h.all, source)
 	}
+}
+
+// spent remembers the tokens that Home Assistant was told to revoke, so that their
+// holder cannot make us tell it again and again.
+type spent struct {
+	mu  sync.Mutex
+	all map[[sha256.Size]byte]struct{}
+}
+
+// spentMax bounds what is remembered; then all is forgotten, and told again.
+const spentMax = 4096
+
+func (s *spent) has(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.all[sha256.Sum256([]byte(token))]
+	return ok
+}
+
+func (s *spent) add(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil || len(s.all) >= spentMax {
+		s.all = make(map[[sha256.Size]byte]struct{})
+	}
+	s.all[sha256.Sum256([]byte(token))] = struct{}{}
 }

@@ -172,7 +172,7 @@ func TestApps(t *testing.T) {
 			p.wants(p.register("a1", "Anna's phone"), http.StatusCreated)
 			p.wants(p.hook(`{"type":"get_config"}`), http.StatusOK)
 			p.wants(p.hook(`{"type":"update_location","data":{"gps":[52,4],"gps_accuracy":10}}`), http.StatusOK)
-			p.wants(p.hook(`{"type":"call_service","data":{"domain":"light","service":"turn_on","service_data":{"entity_id":"light.kitchen"}}}`), http.StatusOK)
+			p.wants(p.hook(`{"type":"call_service","data":{"domain":"light","service":"turn_on","service_data":{"entity_id":"light.kitchen_lights"}}}`), http.StatusOK)
 			old := p.access
 			p.wants(p.refreshToken(), http.StatusOK, "access_token")
 			p.wants(p.api("GET", "/api/states", ""), http.StatusOK)
@@ -229,7 +229,7 @@ func TestRevokedApp(t *testing.T) {
 	if n := len(h.reached()); n != 0 {
 		t.Errorf("%d requests reached Home Assistant", n)
 	}
-	p.wants(p.refreshToken(), http.StatusServiceUnavailable)
+	p.wants(p.refreshToken(), http.StatusBadRequest, "invalid_grant") // dead in Home Assistant as well
 	if !h.happened(event.TokenRevoked) {
 		t.Error("its sign-in lives on in Home Assistant")
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
@@ -41,6 +42,7 @@ type flight struct {
 	held       bool            // a socket whose token is still to come
 	unheld     func()          // gives the place of a held socket back
 	login      login           // what a request to Home Assistant's login says
+	toEnd      string          // a revoked device's refresh token, to be revoked in Home Assistant
 
 	// decide
 	decision policy.Decision
@@ -144,7 +146,7 @@ func (f *flight) readBearer() *refusal {
 		return &refusal{why: "two Authorization headers"}
 	}
 	token, _ := strings.CutPrefix(values[0], "Bearer ")
-	f.judge(f.gw.Identity.AccessToken(token))
+	f.judgeOwn(f.gw.Identity.AccessToken(token))
 	return nil
 }
 
@@ -160,20 +162,50 @@ func (f *flight) readSignature() {
 	case err != nil:
 		f.judge(identity.Token{}, false)
 	default:
-		f.judge(f.gw.Identity.Issuer(signed.Issuer))
+		t, learned := f.gw.Identity.Issuer(signed.Issuer)
+		if learned && f.isSigner(t, signed) {
+			return
+		}
+		f.judge(t, learned)
 	}
 }
 
-// judge says what a credential of Home Assistant's is worth beside the cookie. A
-// browser's token needs the browser's cookie, an app's or a program's stands for
-// itself where no live session says otherwise; a revoked device's token shuts out
-// whoever holds it; one foreign credential outweighs any number of good ones.
-func (f *flight) judge(t identity.Token, learned bool) {
-	if learned && t.Revoked {
-		f.who.Revoked = true
+// isSigner makes the device of a signature the one that asks, as far as a signature
+// goes: where nothing else says who it is, for this very path and at this time.
+func (f *flight) isSigner(t identity.Token, signed ha.AuthSig) bool {
+	now := time.Now().Unix()
+	if f.isKnown() || f.upgrade || f.who.Revoked || t.Revoked || !t.WithoutCookie() || f.credential != policy.CredentialNone ||
+		!ha.IsSigned(f.route, f.path) || signed.Path != f.path || now >= signed.Expires || signed.IssuedAt > now+signatureLeeway {
+		return false
 	}
-	if learned && t.WithoutCookie() && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
+	who, ok := f.gw.Identity.Who(t.Device)
+	if !ok {
+		return false
+	}
+	who.Proof = policy.ProofNone
+	f.who, f.credential = who, policy.CredentialSigned
+	return true
+}
+
+// signatureLeeway is how far Home Assistant's clock may be ahead of ours, in seconds.
+const signatureLeeway = 60
+
+// judgeOwn judges what only its device can have; without a cookie, that is enough to
+// know an app or a program by.
+func (f *flight) judgeOwn(t identity.Token, learned bool) {
+	if learned && t.WithoutCookie() && !t.Revoked && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
 		f.adopt(t.Device)
+	}
+	f.judge(t, learned)
+}
+
+// judge says what a credential of Home Assistant's is worth beside what is known
+// already. A browser's token needs the browser's cookie; a revoked device's token shuts
+// out whoever holds it, but for a browser that has become another device since; one
+// foreign credential outweighs any number of good ones.
+func (f *flight) judge(t identity.Token, learned bool) {
+	if learned && t.Revoked && (f.known.Standing != identity.StandingLive || t.Device == f.who.Device) {
+		f.who.Revoked = true
 	}
 	switch {
 	case !learned || t.Revoked || t.Device != f.who.Device:
@@ -187,6 +219,7 @@ func (f *flight) judge(t identity.Token, learned bool) {
 // ban of its address.
 func (f *flight) guarded() *refusal {
 	if f.isKnown() || f.gw.Guard.Listens(f.addr) {
+		f.endAtHA()
 		return nil
 	}
 	return &refusal{why: "not listened to for now"}
@@ -212,6 +245,9 @@ func (f *flight) decide() *refusal {
 			return f.foreignToken(refused)
 		}
 		return refused
+	}
+	if len(f.login.body) > 0 && f.who.Device != "" && f.decision.Reason == policy.ReasonDevice && !f.stillLive() {
+		return &refusal{why: string(policy.ReasonRevoked)} // while its body was awaited
 	}
 	switch f.gw.Home() {
 	case HomeReady:

@@ -313,7 +313,7 @@ func TestRevokedDevice(t *testing.T) {
 	if n := len(h.reached()); n != 0 {
 		t.Errorf("%d requests reached Home Assistant", n)
 	}
-	b.wants(b.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {clientID}, "refresh_token": {b.refresh}}), http.StatusServiceUnavailable)
+	b.wants(b.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {clientID}, "refresh_token": {b.refresh}}), http.StatusBadRequest, "invalid_grant")
 	if !h.happened(event.TokenRevoked) {
 		t.Error("its refresh token was not revoked in Home Assistant")
 	}

@@ -38,13 +38,23 @@ func (f *flight) forward() *refusal {
 	}
 	ctx, cancel := context.WithCancel(f.r.Context())
 	defer cancel()
+	if f.r.ContentLength != 0 {
+		// Its body may be held back for as long as its sender likes; what it asks for is not
+		// done for a device that is revoked meanwhile.
+		remove, ok := f.enlist(cancel)
+		if !ok {
+			return &refusal{why: string(policy.ReasonRevoked)}
+		}
+		defer remove()
+	}
 	answer, no := f.ask(ctx)
 	if no != nil {
 		return no
 	}
 	defer answer.Body.Close()
 	f.gw.counts.add("forwarded")
-	if lasts(answer) {
+	f.heard(answer.StatusCode)
+	if lasts(answer) && f.r.ContentLength == 0 {
 		remove, ok := f.enlist(cancel)
 		if !ok {
 			return &refusal{why: string(policy.ReasonRevoked)}
@@ -55,6 +65,14 @@ func (f *flight) forward() *refusal {
 	return nil
 }
 
+// heard counts a signature that Home Assistant did not take: whoever showed it is
+// nobody that we know.
+func (f *flight) heard(status int) {
+	if f.decision.Reason == policy.ReasonSigned && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+		f.gw.Guard.Fail(f.addr, "")
+	}
+}
+
 // forwardShort is the rest of forward by way of the link.
 func (f *flight) forwardShort() *refusal {
 	x, no := f.send()
@@ -63,6 +81,7 @@ func (f *flight) forwardShort() *refusal {
 	}
 	defer x.close()
 	f.gw.counts.add("forwarded")
+	f.heard(x.status)
 	if x.lasts() {
 		remove, ok := f.enlist(x.abort)
 		if !ok {

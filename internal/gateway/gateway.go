@@ -117,6 +117,7 @@ type Gateway struct {
 	counts   counts
 	hooks    *buckets
 	held     held
+	spent    spent
 	version  atomic.Value // string: what Home Assistant last said its version is
 }
 

@@ -48,7 +48,7 @@ type link struct {
 // line is one connection. Whoever took it from the link owns it.
 type line struct {
 	nc    net.Conn
-	raw   peeker
+	raw   controller
 	in    []byte // what has come; in[r:w] is unread
 	r, w  int
 	large *[]byte // in, while a large body is read
@@ -59,10 +59,8 @@ type line struct {
 	fields   []field   // used again for each answer
 }
 
-// peeker is a connection's way past net.Conn.
-type peeker interface {
-	Read(func(fd uintptr) bool) error
-}
+// controller is a connection's way past net.Conn.
+type controller interface{ Control(func(fd uintptr)) error }
 
 func newLink(addr string) *link {
 	return &link{addr: addr, haste: hasteMax, dialer: net.Dialer{Timeout: dialMax, KeepAlive: 30 * time.Second}}
@@ -112,11 +110,9 @@ func (l *link) take(now time.Time) *line {
 // silent reports whether a line is open and nothing has come on it that nobody asked for.
 func (ln *line) silent() bool {
 	quiet := false
-	err := ln.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		quiet = err == unix.EAGAIN // neither bytes nor an end
-		return true
+	err := ln.raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		quiet = n == 0 && err == nil // neither bytes nor an end
 	})
 	return err == nil && quiet
 }

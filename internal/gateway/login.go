@@ -41,6 +41,13 @@ func (f *flight) readLogin() *refusal {
 	default:
 		return nil
 	}
+	if nobody {
+		leave, ok := f.gw.held.enter(f.addr)
+		if !ok {
+			return nil
+		}
+		defer leave()
+	}
 	if no := f.readLoginBody(); no != nil && !nobody {
 		return no
 	}
@@ -96,10 +103,21 @@ func (f *flight) judgeToken() *refusal {
 		known, ok = f.gw.Identity.AccessToken(refresh) // iOS signs out with this one
 	}
 	if ok && known.Revoked {
-		f.revokeAtHA(refresh)
+		f.toEnd = refresh
 	}
-	f.judge(known, ok)
+	f.judgeOwn(known, ok)
 	return nil
+}
+
+// endAtHA takes the token of a revoked device to Home Assistant, once: only its holder
+// can have it revoked there.
+func (f *flight) endAtHA() {
+	if f.toEnd == "" || f.gw.spent.has(f.toEnd) {
+		return
+	}
+	if f.revokeAtHA(f.toEnd) {
+		f.gw.spent.add(f.toEnd)
+	}
 }
 
 // judgeCode finds the device that earned a code which is spent without a cookie: by
@@ -140,14 +158,15 @@ func (f *flight) revokes() bool {
 }
 
 // revokeAtHA ends a refresh token in Home Assistant.
-func (f *flight) revokeAtHA(refresh string) {
+func (f *flight) revokeAtHA(refresh string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.r.Context()), loginTimeout)
 	defer cancel()
 	if err := f.gw.Users.Revoke(ctx, refresh); err != nil {
 		f.gw.Log.Error("a refused sign-in could not be revoked in Home Assistant", "error", err)
-		return
+		return false
 	}
 	f.emit(event.TokenRevoked, "")
+	return true
 }
 
 // forwardLogin passes a request to Home Assistant's login and reads what it answers.
@@ -250,8 +269,17 @@ func (f *flight) learnLogin(status int, body []byte) {
 		}
 	case ha.LoginWrong:
 		f.emit(event.HALoginFailed, "")
-		f.gw.Guard.Fail(f.addr, step.Username)
+		f.gw.Guard.Fail(f.addr, haAccount(step.Username))
 	}
+}
+
+// haAccount is what a user name of Home Assistant's is counted as: it says nothing of
+// the person whom we know by the same name.
+func haAccount(username string) string {
+	if username == "" {
+		return ""
+	}
+	return "Home Assistant: " + username
 }
 
 // learnToken learns the tokens in an answer of Home Assistant's, after it made sure

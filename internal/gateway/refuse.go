@@ -93,6 +93,11 @@ func (f *flight) refuse(no *refusal) {
 	case shapeAppPage:
 		f.gw.Pages.Write(f.w, f.visited(), PageSignIn, http.StatusOK)
 	case shapeToken:
+		if f.toEnd != "" && f.gw.spent.has(f.toEnd) {
+			// It is dead in Home Assistant, too: its app may as well ask for a new sign-in.
+			f.json(http.StatusBadRequest, `{"error":"invalid_grant"}`)
+			return
+		}
 		f.empty(http.StatusServiceUnavailable)
 	case shapeWebhook:
 		f.empty(http.StatusForbidden)
@@ -119,10 +124,7 @@ func (f *flight) refuseKnown(no *refusal) {
 	}
 	switch {
 	case no.body != "":
-		f.w.Header().Set("Content-Type", "application/json")
-		f.w.Header().Set("Cache-Control", "no-store")
-		f.w.WriteHeader(status)
-		_, _ = f.w.Write([]byte(no.body))
+		f.json(status, no.body)
 	case f.shape == shapeAppPage:
 		f.gw.Pages.Write(f.w, f.visited(), page, http.StatusOK) // an error status breaks its web view
 	case f.shape == shapeNavigation:
@@ -134,6 +136,15 @@ func (f *flight) refuseKnown(no *refusal) {
 	default:
 		f.empty(status)
 	}
+}
+
+// json answers in the words of one of Home Assistant's endpoints.
+func (f *flight) json(status int, body string) {
+	h := f.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	f.w.WriteHeader(status)
+	_, _ = f.w.Write([]byte(body))
 }
 
 // empty answers a status and nothing else.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,11 +40,12 @@ func (f *flight) relay() *refusal {
 	}
 	hello := ha.AuthRequiredOfNobody
 	if f.held {
-		if !f.gw.held.enter(f.addr.String()) {
+		leave, ok := f.gw.held.enter(f.addr)
+		if !ok {
 			return &refusal{why: "too many sockets without a token"}
 		}
-		f.unheld = sync.OnceFunc(func() { f.gw.held.leave(f.addr.String()) })
-		defer f.unheld()
+		f.unheld = leave
+		defer leave()
 	} else {
 		version := f.gw.haVersion(f.r.Context())
 		if version == "" {
@@ -109,8 +109,7 @@ func (f *flight) sayInvalid() {
 	defer s.cancel()
 	ctx, cancel := context.WithTimeout(s.ctx, authTimeout)
 	defer cancel()
-	version, _ := f.gw.version.Load().(string)
-	if s.client.Write(ctx, websocket.MessageText, ha.AuthRequired(version)) != nil {
+	if s.client.Write(ctx, websocket.MessageText, ha.AuthRequiredOfNobody) != nil {
 		return
 	}
 	s.client.SetReadLimit(authMax)
@@ -147,7 +146,7 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 		f.lead(ctx, s, version)
 		return false
 	}
-	f.judge(f.gw.Identity.AccessToken(token))
+	f.judgeOwn(f.gw.Identity.AccessToken(token))
 	if no := f.decide(); no != nil {
 		f.gw.counts.add("refused: " + no.why)
 		if no.reason == policy.ReasonCredential && f.who.Kind == identity.KindBrowser {

@@ -297,9 +297,12 @@ func isOurs(name string) bool {
 	return isHop(name) && name != "Content-Length" || name == "Server" || name == "X-Powered-By" || name == "Alt-Svc"
 }
 
+// isOurCookie reports whether a cookie would be ours, or has no name: some browsers send
+// the value of such a one as if it were a name and a value.
 func isOurCookie(value string) bool {
-	name, _, _ := strings.Cut(value, "=")
-	return strings.TrimSpace(name) == identity.CookieName
+	name, _, named := strings.Cut(strings.SplitN(value, ";", 2)[0], "=")
+	name = strings.TrimSpace(name)
+	return name == identity.CookieName || name == "" || !named
 }
 
 func foreignCookies(values []string) []string {
