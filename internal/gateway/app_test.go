@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/go-json-experiment/json"
+	"golang.org/x/crypto/nacl/secretbox"
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/ha"
@@ -34,6 +38,7 @@ type phone struct {
 	client   string // id
 	ua       string
 	webhook  string
+	secret   string // for what the webhook is told; empty where it is told in clear
 }
 
 // phone enrols a person's app by an invitation in its web view.
@@ -119,13 +124,14 @@ func (p *phone) spend(code string) answer {
 
 func (p *phone) register(deviceID, name string) answer {
 	p.h.t.Helper()
-	got := p.api("POST", "/api/mobile_app/registrations", fmt.Sprintf(`{"app_id":"io.robbie.HomeAssistant","app_name":"Home Assistant","app_version":"2026.8","device_id":%q,"device_name":%q,"manufacturer":"Apple","model":"iPhone17,1","os_name":"iOS","os_version":"26.0","supports_encryption":false,"app_data":{"push_token":"x","push_url":"https://push.example"}}`, deviceID, name))
+	got := p.api("POST", "/api/mobile_app/registrations", fmt.Sprintf(`{"app_id":"io.robbie.HomeAssistant","app_name":"Home Assistant","app_version":"2026.8","device_id":%q,"device_name":%q,"manufacturer":"Apple","model":"iPhone17,1","os_name":"iOS","os_version":"26.0","supports_encryption":%t,"app_data":{"push_token":"x","push_url":"https://push.example","push_websocket_channel":true}}`, deviceID, name, p.client == ha.ClientIOS))
 	var said struct {
 		WebhookID string `json:"webhook_id"`
+		Secret    string `json:"secret"`
 	}
 	if got.status == http.StatusCreated {
 		p.h.must(json.Unmarshal([]byte(got.body), &said))
-		p.webhook = said.WebhookID
+		p.webhook, p.secret = said.WebhookID, said.Secret
 	}
 	return got
 }
@@ -153,6 +159,78 @@ func (p *phone) connect() *websocket.Conn {
 	return c
 }
 
+// firstDay is what an app does on its first day. light is one of Home Assistant's.
+func (p *phone) firstDay(username, password, light string) {
+	p.h.t.Helper()
+	if p.client == ha.ClientIOS {
+		p.wants(p.send(request{path: "/auth/authorize?response_type=code&client_id=" + url.QueryEscape(p.client)}), http.StatusOK, "page 1")
+	}
+	p.wants(p.view.do(request{path: "/auth/authorize?client_id=" + url.QueryEscape(p.client), header: map[string]string{"Sec-Fetch-Mode": "navigate", "User-Agent": iosViewUA}}), http.StatusOK)
+	code := p.signIn(username, password)
+	p.wants(p.spend(code), http.StatusOK, "refresh_token")
+	twice := http.StatusServiceUnavailable // nobody we know
+	if p.cookie != "" {
+		twice = http.StatusBadRequest
+	}
+	p.wants(p.spend(code), twice)
+	p.wants(p.api("GET", "/api/config", ""), http.StatusOK)
+	p.wants(p.register("the app's own id of "+username+"'s phone", username+"'s phone"), http.StatusCreated)
+	p.background(light)
+	p.wants(p.api("GET", "/api/config", ""), http.StatusOK)
+
+	c := p.connect()
+	p.say(c, `{"id":1,"type":"auth/sign_path","path":"/api/config","expires":600}`)
+	var signed struct {
+		Result struct {
+			Path string `json:"path"`
+		} `json:"result"`
+	}
+	p.h.must(json.Unmarshal(p.hears(c, "authSig="), &signed))
+	p.wants(p.send(request{path: signed.Result.Path}), http.StatusOK) // as a notification's picture
+	p.say(c, `{"id":2,"type":"mobile_app/push_notification_channel","webhook_id":"`+p.webhook+`","support_confirm":true}`)
+	p.hears(c, `"success":true`)
+	_ = c.Close(websocket.StatusNormalClosure, "")
+}
+
+// background is what an app does while nobody looks: its webhook, and another token.
+func (p *phone) background(light string) {
+	p.h.t.Helper()
+	for kind, data := range map[string]string{
+		"get_config":           `{}`,
+		"get_zones":            `{}`,
+		"update_location":      `{"gps":[52.1,4.9],"gps_accuracy":10,"battery":80}`,
+		"call_service":         `{"domain":"light","service":"turn_on","service_data":{"entity_id":"` + light + `"}}`,
+		"render_template":      `{"one":{"template":"x"}}`,
+		"update_sensor_states": `[]`,
+	} {
+		if got := p.call(kind, data); got.status != http.StatusOK || got.body == "" {
+			p.h.t.Errorf("webhook %s: %d %.200s", kind, got.status, got.body)
+		}
+	}
+	old := p.access
+	p.wants(p.refreshToken(), http.StatusOK, "access_token")
+	fresh := p.access
+	p.access = old
+	p.wants(p.api("GET", "/api/states/"+light, ""), http.StatusOK)
+	p.access = fresh
+	p.wants(p.api("GET", "/api/states/"+light, ""), http.StatusOK)
+}
+
+// call calls the webhook, in a box where the registration asks for it (ha-protocol 5.4).
+func (p *phone) call(kind, data string) answer {
+	p.h.t.Helper()
+	if p.secret == "" {
+		return p.hook(`{"type":"` + kind + `","data":` + data + `}`)
+	}
+	raw, err := hex.DecodeString(p.secret)
+	p.h.must(err)
+	var nonce [24]byte
+	_, err = rand.Read(nonce[:])
+	p.h.must(err)
+	box := secretbox.Seal(nonce[:], []byte(data), &nonce, (*[32]byte)(raw))
+	return p.hook(`{"type":"` + kind + `","encrypted":true,"encrypted_data":"` + base64.StdEncoding.EncodeToString(box) + `"}`)
+}
+
 // Both apps live through a first day: sign-in, registration, background, refresh,
 // pictures, socket; and all of it is one device of one person.
 func TestApps(t *testing.T) {
@@ -161,35 +239,7 @@ func TestApps(t *testing.T) {
 			h := newHouse(t)
 			h.owner()
 			p := h.phone("Anna", client)
-			if client == ha.ClientIOS {
-				p.wants(p.send(request{path: "/auth/authorize?response_type=code&client_id=" + url.QueryEscape(client), header: map[string]string{}}), http.StatusOK, "page 1")
-			}
-			p.wants(p.view.do(request{path: "/auth/authorize?client_id=" + url.QueryEscape(client), header: map[string]string{"Sec-Fetch-Mode": "navigate", "User-Agent": iosViewUA}}), http.StatusOK)
-			code := p.signIn("anna", "anna")
-			p.wants(p.spend(code), http.StatusOK, "refresh_token")
-			p.wants(p.spend(code), map[bool]int{true: http.StatusServiceUnavailable, false: http.StatusBadRequest}[client == ha.ClientIOS])
-			p.wants(p.api("GET", "/api/config", ""), http.StatusOK)
-			p.wants(p.register("a1", "Anna's phone"), http.StatusCreated)
-			p.wants(p.hook(`{"type":"get_config"}`), http.StatusOK)
-			p.wants(p.hook(`{"type":"update_location","data":{"gps":[52,4],"gps_accuracy":10}}`), http.StatusOK)
-			p.wants(p.hook(`{"type":"call_service","data":{"domain":"light","service":"turn_on","service_data":{"entity_id":"light.kitchen_lights"}}}`), http.StatusOK)
-			old := p.access
-			p.wants(p.refreshToken(), http.StatusOK, "access_token")
-			p.wants(p.api("GET", "/api/states", ""), http.StatusOK)
-			p.access, old = old, p.access
-			p.wants(p.api("GET", "/api/states", ""), http.StatusOK)
-			p.access = old
-			c := p.connect()
-			p.say(c, `{"id":1,"type":"auth/sign_path","path":"/api/config","expires":600}`)
-			var signed struct {
-				Result struct {
-					Path string `json:"path"`
-				} `json:"result"`
-			}
-			h.must(json.Unmarshal(p.hears(c, "authSig="), &signed))
-			p.wants(p.send(request{path: signed.Result.Path}), http.StatusOK) // as a notification's picture
-			p.say(c, `{"id":2,"type":"mobile_app/push_notification_channel","webhook_id":"`+p.webhook+`","support_confirm":true}`)
-			p.hears(c, `"success":true`)
+			p.firstDay("anna", "anna", "light.kitchen_lights")
 
 			var apps []identity.Device
 			for _, d := range h.id.Devices() {
@@ -197,7 +247,7 @@ func TestApps(t *testing.T) {
 					apps = append(apps, d)
 				}
 			}
-			if len(apps) != 1 || apps[0].Name != "Anna's phone" || apps[0].PersonName != "Anna" || apps[0].LastAddr != "127.0.0.1" {
+			if len(apps) != 1 || apps[0].Name != "anna's phone" || apps[0].PersonName != "Anna" || apps[0].LastAddr != "127.0.0.1" {
 				t.Errorf("known are %+v", apps)
 			}
 			if !h.happened(event.AppRegistered) {
@@ -219,7 +269,7 @@ func TestRevokedApp(t *testing.T) {
 		t.Errorf("its socket closed with %d", code)
 	}
 	p.wants(p.api("GET", "/api/states", ""), http.StatusUnauthorized)
-	p.wants(p.hook(`{"type":"get_config"}`), http.StatusForbidden)
+	p.wants(p.call("get_config", "{}"), http.StatusForbidden)
 	p.wants(p.view.do(request{path: "/", header: map[string]string{"Sec-Fetch-Mode": "navigate", "User-Agent": iosViewUA}}), http.StatusOK, "page 1")
 	if again, _ := p.socket(map[string]string{"User-Agent": p.ua}); again != nil {
 		p.say(again, `{"type":"auth","access_token":"`+p.access+`"}`)
@@ -241,7 +291,7 @@ func TestRevokedApp(t *testing.T) {
 	if len(h.id.Leftovers()) != 0 {
 		t.Error("it is to be taken out again")
 	}
-	p.wants(p.hook(`{"type":"get_config"}`), http.StatusForbidden)
+	p.wants(p.call("get_config", "{}"), http.StatusForbidden)
 }
 
 // What an app was given is worth nothing in another's hands where that can be told.
@@ -262,7 +312,7 @@ func TestStolenFromApps(t *testing.T) {
 	// An app's webhook beside another's cookie, and a token beside another's webhook.
 	other.view.wants(other.view.do(request{method: "POST", path: "/api/webhook/" + anna.webhook, body: `{"type":"get_config"}`}), http.StatusForbidden)
 	other.webhook = strings.Repeat("a", 64)
-	other.wants(other.hook(`{"type":"get_config"}`), http.StatusForbidden)
+	other.wants(other.call("get_config", "{}"), http.StatusForbidden)
 	anna.wants(anna.send(request{method: "POST", path: "/api/webhook/" + anna.webhook, body: "{}", header: map[string]string{"Authorization": "Bearer x"}}), http.StatusForbidden)
 	// A token that claims a real issuer.
 	forged := anna.access[:strings.LastIndexByte(anna.access, '.')+1] + strings.Repeat("A", 43)
@@ -321,7 +371,7 @@ func TestAppOutlivesItsWebView(t *testing.T) {
 		h := newHouse(t)
 		p := h.settled("Anna", client, "anna")
 		h.must(h.id.SignOut(t.Context(), p.view.cookie))
-		p.wants(p.hook(`{"type":"get_config"}`), http.StatusOK)
+		p.wants(p.call("get_config", "{}"), http.StatusOK)
 		p.wants(p.refreshToken(), http.StatusOK)
 		p.wants(p.api("GET", "/api/config", ""), http.StatusOK)
 		p.connect()
@@ -365,17 +415,17 @@ func TestWebhooksThatMeanNothing(t *testing.T) {
 	h.mu.Lock()
 	h.starting, empty = true, true
 	h.mu.Unlock()
-	p.wants(p.hook(`{"type":"update_registration","data":{}}`), http.StatusServiceUnavailable)
+	p.wants(p.call("update_registration", "{}"), http.StatusServiceUnavailable)
 	h.mu.Lock()
 	h.starting = false
 	h.mu.Unlock()
-	p.wants(p.hook(`{"type":"update_registration","data":{}}`), http.StatusOK)
+	p.wants(p.call("update_registration", "{}"), http.StatusOK)
 	user := h.id.People()[0].HAUserID
 	set := func(a Account) { h.mu.Lock(); h.accounts = map[string]Account{user: a}; h.mu.Unlock() }
 	set(Account{Known: true})
-	p.wants(p.hook(`{"type":"get_config"}`), http.StatusForbidden)
+	p.wants(p.call("get_config", "{}"), http.StatusForbidden)
 	set(Account{Known: true, Active: true, LocalOnly: true})
-	p.wants(p.hook(`{"type":"get_config"}`), http.StatusOK) // 127.0.0.1 is local
+	p.wants(p.call("get_config", "{}"), http.StatusOK) // 127.0.0.1 is local
 	set(Account{Known: true, Active: true})
 	for range hookBurst + 50 {
 		if got := p.hook(`{}`); got.status == http.StatusServiceUnavailable {

@@ -28,6 +28,7 @@ const (
 	clientMax     = 4 << 20   // what Home Assistant accepts in one message
 	haMax         = 256 << 20 // what it may answer: registries, states, history
 	writeTimeout  = 30 * time.Second
+	lookEvery     = writeTimeout / 3 // for writes that do not end
 	pingEvery     = 55 * time.Second
 	pingTimeout   = 30 * time.Second
 	compressAbove = 512 // octets; smaller messages are not worth it
@@ -75,12 +76,14 @@ func (f *flight) sameOrigin() bool {
 
 // socket is one relayed connection.
 type socket struct {
-	f       *flight
-	ctx     context.Context
-	cancel  context.CancelFunc
-	client  *websocket.Conn
-	ha      *websocket.Conn
-	revoked atomic.Bool
+	f      *flight
+	ctx    context.Context
+	cancel context.CancelFunc
+	client *websocket.Conn
+	ha     *websocket.Conn
+
+	toClient, toHA stall
+	revoked        atomic.Bool
 }
 
 // accept answers the upgrade. Compression is without context takeover: 71 kB a
@@ -320,58 +323,93 @@ func (s *socket) farewell(err error) {
 	}
 }
 
-// errRefused ends a socket whose client broke the protocol.
-var errRefused = errors.New("client broke the protocol")
+var (
+	errRefused = errors.New("client broke the protocol")
+	errStalled = errors.New("what was written was not taken")
+)
 
-// fromHA passes on what Home Assistant says, piece by piece.
+// fromHA passes on what Home Assistant says: a small message in one frame, a large one
+// piece by piece. No context and no timer goes with each message: run ends the reads
+// and writes by closing both sides, and keepAlive sees writes that do not end.
 func (s *socket) fromHA() error {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	stalled := time.AfterFunc(writeTimeout, s.cancel)
-	stalled.Stop()
-	defer stalled.Stop()
 	for {
-		kind, r, err := s.ha.Reader(s.ctx)
+		kind, r, err := s.ha.Reader(context.Background())
 		if err != nil {
 			return err
 		}
-		w, err := s.client.Writer(s.ctx, kind)
+		buf := buffers.Get().(*[]byte) // not held while nothing is said
+		err = s.passMessage(kind, r, *buf)
+		buffers.Put(buf)
 		if err != nil {
-			return err
-		}
-		if err := pieces(w, r, *buf, stalled); err != nil {
 			return err
 		}
 	}
 }
 
-// pieces copies one message; a piece that the reader does not take in time ends the socket.
-func pieces(w io.WriteCloser, r io.Reader, buf []byte, stalled *time.Timer) error {
-	for {
-		n, err := r.Read(buf)
-		stalled.Reset(writeTimeout)
-		if n > 0 {
-			if _, werr := w.Write(buf[:n]); werr != nil {
-				return werr
-			}
-		}
-		if err == io.EOF {
-			err := w.Close()
-			stalled.Stop()
+// passMessage passes one message to the client.
+func (s *socket) passMessage(kind websocket.MessageType, r io.Reader, buf []byte) error {
+	n, err := 0, error(nil)
+	for n < len(buf) && err == nil {
+		var more int
+		more, err = r.Read(buf[n:])
+		n += more
+	}
+	if err == io.EOF {
+		s.toClient.begin()
+		defer s.toClient.end()
+		return s.client.Write(context.Background(), kind, buf[:n])
+	}
+	if err != nil {
+		return err
+	}
+	w, err := s.client.Writer(context.Background(), kind)
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		if err := s.passPiece(w, buf[:n], false); err != nil {
 			return err
 		}
-		stalled.Stop()
-		if err != nil {
+		n, err = r.Read(buf)
+	}
+	if err == io.EOF {
+		return s.passPiece(w, buf[:n], true)
+	}
+	return err
+}
+
+// passPiece writes a piece of a message; each has its own time.
+func (s *socket) passPiece(w io.WriteCloser, piece []byte, last bool) error {
+	s.toClient.begin()
+	defer s.toClient.end()
+	if len(piece) > 0 {
+		if _, err := w.Write(piece); err != nil {
 			return err
 		}
 	}
+	if last {
+		return w.Close()
+	}
+	return nil
+}
+
+// stall says since when a write has been under way.
+type stall struct{ since atomic.Int64 } // UnixNano; 0 while there is none
+
+func (s *stall) begin() { s.since.Store(time.Now().UnixNano()) }
+func (s *stall) end()   { s.since.Store(0) }
+
+// over reports whether a write has been under way for too long.
+func (s *stall) over(now time.Time) bool {
+	since := s.since.Load()
+	return since != 0 && now.UnixNano()-since > int64(writeTimeout)
 }
 
 // fromClient passes on what the client says, after it was read and judged.
 func (s *socket) fromClient() error {
 	var buf []byte
 	for {
-		kind, r, err := s.client.Reader(s.ctx)
+		kind, r, err := s.client.Reader(context.Background()) // see fromHA
 		if err != nil {
 			return err
 		}
@@ -386,9 +424,9 @@ func (s *socket) fromClient() error {
 			}
 		}
 		if len(out) > 0 {
-			ctx, cancel := context.WithTimeout(s.ctx, writeTimeout)
-			err = s.ha.Write(ctx, kind, out)
-			cancel()
+			s.toHA.begin()
+			err = s.ha.Write(context.Background(), kind, out)
+			s.toHA.end()
 			if err != nil {
 				return err
 			}
@@ -456,14 +494,20 @@ func (s *socket) answerUnauthorized(id uint64) error {
 }
 
 // keepAlive pings the client, and looks whether the session is still live: it may
-// run out without anybody ending it.
+// run out without anybody ending it. It ends a socket on which a write does not end.
 func (s *socket) keepAlive() error {
-	tick := time.NewTicker(pingEvery)
+	look, tick := time.NewTicker(lookEvery), time.NewTicker(pingEvery)
+	defer look.Stop()
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.ctx.Done():
 			return s.ctx.Err()
+		case <-look.C:
+			if now := time.Now(); s.toClient.over(now) || s.toHA.over(now) {
+				return errStalled
+			}
+			continue
 		case <-tick.C:
 		}
 		if s.f.who.Device != "" && !s.f.stillLive() {
