@@ -144,9 +144,22 @@ func (w *homeWatch) askAccounts(ctx context.Context, api *client.Client) {
 	w.accounts, w.asked = all, time.Now()
 }
 
-// takeOut takes the registrations of revoked devices out of Home Assistant, where they
-// would go on acting for their users.
+// takeOut takes what revoked devices still have out of Home Assistant: registrations,
+// which would go on acting for their users, and the users that were made for programs.
 func (w *homeWatch) takeOut(ctx context.Context, api *client.Client) {
+	for _, left := range w.identity.ProgramLeftovers() {
+		if err := api.DeleteUser(ctx, left.HAUserID); err != nil {
+			if ctx.Err() == nil {
+				w.log.Warn("a revoked program's user is still in Home Assistant", "device", left.Device, "error", err)
+			}
+			break
+		}
+		if err := w.identity.TookProgramOut(ctx, left); err != nil {
+			w.log.Error("could not write down that a program was taken out of Home Assistant", "device", left.Device, "error", err)
+			break
+		}
+		w.event(event.Event{Kind: event.AppTakenOut, Device: left.Device})
+	}
 	for _, left := range w.identity.Leftovers() {
 		if _, err := api.RemoveApp(ctx, left.HADeviceID); err != nil {
 			if ctx.Err() == nil {

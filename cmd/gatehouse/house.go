@@ -40,6 +40,7 @@ func handlers() map[string]handler {
 		"sessions":        on(listSessions),
 		"sessions/end":    on(endSession),
 		"invite":          on(invite),
+		"invite/program":  on(inviteProgram),
 		"ca":              on(authority),
 		"ca/rotate":       on(rotateAuthority),
 		"doctor":          on(examine),

@@ -209,18 +209,32 @@ func (a *app) newSessionsCommand() *cobra.Command {
 }
 
 func (a *app) newInviteCommand() *cobra.Command {
-	var owner bool
+	var owner, program bool
+	var wish programWish
 	c := &cobra.Command{
 		Use:   "invite NAME",
-		Short: "Make a link that makes a browser known",
-		Long: `Makes a link, and its QR code, that makes one browser of a person known, once.
-The link is a key: send it by a way that you trust. With --owner it makes the first
-owner, within 15 minutes, and only while there is none.`,
-		Example: "  gatehouse invite --owner\n  gatehouse invite Anna",
+		Short: "Make a link that makes a browser or an app known, or a token for a program",
+		Long: `Makes a link, and its QR code, that makes one browser of a person known, once. A
+companion app is let in by the same link, opened in the app's own sign-in. The link is
+a key: send it by a way that you trust. With --owner it makes the first owner, within
+15 minutes, and only while there is none.
+
+With --program it makes a token of Home Assistant's for a program of that person's,
+such as a script, and shows it once. The token works through the gateway for what
+--may names and from where --from says, and nowhere else.`,
+		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if program && len(args) == 1 && !owner {
+				wish.Person = args[0]
+				return a.inviteProgram(cmd.Context(), wish)
+			}
 			in := invitee{Owner: owner}
 			switch {
+			case program && owner:
+				return &problem{status: statusUsage, err: fmt.Errorf("invite --owner --program"), hint: "the first owner is a person"}
+			case program:
+				return &problem{status: statusUsage, err: fmt.Errorf("whose program?"), hint: "gatehouse invite NAME --program"}
 			case owner && len(args) > 0:
 				return &problem{status: statusUsage, err: fmt.Errorf("invite %s --owner", args[0]), hint: "the first owner says their name on the page; leave it out here"}
 			case !owner && len(args) == 0:
@@ -246,6 +260,12 @@ owner, within 15 minutes, and only while there is none.`,
 		},
 	}
 	c.Flags().BoolVar(&owner, "owner", false, "for the first owner")
+	c.Flags().BoolVar(&program, "program", false, "a token for a program")
+	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, a `NAME`")
+	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
+	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
+	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token lasts")
+	c.Flags().BoolVar(&wish.Admin, "admin", false, "its Home Assistant user is an administrator")
 	return c
 }
 

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gatehouse/internal/ha/hatest"
@@ -28,10 +30,13 @@ import (
 //	free-port NAME          a port that nobody listens on, as $NAME
 //	wait-for FILE           until it is there
 //	wait-for-demo           until a demonstration can be asked
+//	header FILE OUT         writes the header by which curl shows the token in FILE
+//	revoke-device NAME      revokes the device of this name
+//	eventually TEXT PROGRAM ARG…   until the program prints that
 //	stop NAME               tells a background command to end, and waits
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gatehouse": main})
+	testscript.Main(m, map[string]func(){"gatehouse": main, "listener": listener})
 }
 
 func TestScripts(t *testing.T) {
@@ -56,6 +61,12 @@ func TestScripts(t *testing.T) {
 				scriptWaitFor(ts, neg, []string{demoSocket(ts.Getenv)})
 			},
 			"stop": scriptStop,
+			"header": func(ts *testscript.TestScript, _ bool, args []string) {
+				token := strings.TrimSpace(ts.ReadFile(args[0]))
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("Authorization: Bearer "+token+"\n"), 0o600))
+			},
+			"revoke-device": scriptRevoke,
+			"eventually":    scriptEventually,
 		},
 	})
 }
@@ -115,6 +126,31 @@ func scriptWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s did not appear", name)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func scriptRevoke(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("gatehouse", "devices", "--json"))
+	var list devicesDocument
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	for _, d := range list.Devices {
+		if d.Name == args[0] {
+			ts.Check(ts.Exec("gatehouse", "devices", "revoke", d.ID))
+			return
+		}
+	}
+	ts.Fatalf("no device is called %s", args[0])
+}
+
+func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v prints %s", args[1:], ts.ReadFile("stdout"))
+		}
 	}
 }
 

@@ -59,12 +59,17 @@ func (s *setup) knownToken(ctx context.Context) error {
 	if s.noToken || !exists(ledgerFile(s.cfg.State.Dir)) {
 		return nil
 	}
-	st, err := s.openState(ctx)
-	if err != nil {
-		return err
-	}
-	token, ok, err := loadHAToken(ctx, st.ledger)
-	if err = errors.Join(err, st.close()); err != nil || !ok {
+	var token string
+	var ok bool
+	err := s.asOwner(func() error {
+		st, err := s.openState(ctx)
+		if err != nil {
+			return err
+		}
+		token, ok, err = loadHAToken(ctx, st.ledger)
+		return errors.Join(err, st.close())
+	})
+	if err != nil || !ok {
 		return err
 	}
 	user, err := s.ha.CurrentUser(ctx, token)
@@ -261,47 +266,62 @@ func (s *setup) makeToken(ctx context.Context, keep func(token string) error) (e
 			return fmt.Errorf("remove the user of an earlier setup: %w", err)
 		}
 	}
-	id, err := s.ha.CreateUser(ctx, gatehouseUser, []string{client.GroupAdmin}, true)
+	return tokenUser{gatehouseUser, client.GroupAdmin, true, tokenName, tokenDays}.make(ctx, s.ha, func(_, token string) error { return keep(token) })
+}
+
+// tokenUser is a user of Home Assistant that exists for one long-lived token.
+type tokenUser struct {
+	name, group string
+	localOnly   bool
+	tokenName   string
+	days        int
+}
+
+// make makes the user and its token, by an administrator's client, and has keep keep
+// them. The user is given a password to sign in with once and loses it again. If
+// anything fails the user is removed.
+func (u tokenUser) make(ctx context.Context, ha *client.Client, keep func(userID, token string) error) (err error) {
+	id, err := ha.CreateUser(ctx, u.name, []string{u.group}, u.localOnly)
 	if err != nil {
-		return fmt.Errorf("make the Home Assistant user %s: %w", gatehouseUser, err)
+		return fmt.Errorf("make the Home Assistant user %s: %w", u.name, err)
 	}
 	defer func() {
 		if err == nil {
 			return
 		}
-		if undo := s.ha.DeleteUser(context.WithoutCancel(ctx), id); undo != nil {
-			err = fmt.Errorf("%w\nand the Home Assistant user %s could not be removed again: %w", err, gatehouseUser, undo)
+		if undo := ha.DeleteUser(context.WithoutCancel(ctx), id); undo != nil {
+			err = fmt.Errorf("%w\nand the Home Assistant user %s could not be removed again: %w", err, u.name, undo)
 		}
 	}()
 	// Nobody else knows either of them, and both are gone in a moment.
 	username, secret := "gatehouse-"+strings.ToLower(rand.Text()), rand.Text()+rand.Text()
-	if err := s.ha.SetPassword(ctx, id, username, secret); err != nil {
-		return fmt.Errorf("sign in as %s: %w", gatehouseUser, err)
+	if err := ha.SetPassword(ctx, id, username, secret); err != nil {
+		return fmt.Errorf("sign in as %s: %w", u.name, err)
 	}
-	own, err := s.ha.Login(ctx, username, secret, nil)
+	own, err := ha.Login(ctx, username, secret, nil)
 	if err != nil {
-		return fmt.Errorf("sign in as %s: %w", gatehouseUser, err)
+		return fmt.Errorf("sign in as %s: %w", u.name, err)
 	}
 	defer func() {
-		if end := s.ha.Revoke(context.WithoutCancel(ctx), own.Refresh); end != nil && err == nil {
+		if end := ha.Revoke(context.WithoutCancel(ctx), own.Refresh); end != nil && err == nil {
 			err = end
 		}
 	}()
-	token, err := s.ha.WithToken(own.Access).LongLivedToken(ctx, tokenName, tokenDays)
+	token, err := ha.WithToken(own.Access).LongLivedToken(ctx, u.tokenName, u.days)
 	if err != nil {
-		return fmt.Errorf("make the token of %s: %w", gatehouseUser, err)
+		return fmt.Errorf("make the token of %s: %w", u.name, err)
 	}
-	if err := s.ha.DropPassword(ctx, username); err != nil {
-		return fmt.Errorf("take the password of %s away: %w", gatehouseUser, err)
+	if err := ha.DropPassword(ctx, username); err != nil {
+		return fmt.Errorf("take the password of %s away: %w", u.name, err)
 	}
-	user, err := s.ha.CurrentUser(ctx, token)
+	user, err := ha.CurrentUser(ctx, token)
 	switch {
 	case err != nil:
-		return fmt.Errorf("try the token of %s: %w", gatehouseUser, err)
-	case user.ID != id, !user.Admin:
-		return fmt.Errorf("try the token of %s: it is %s's", gatehouseUser, user.Name)
+		return fmt.Errorf("try the token of %s: %w", u.name, err)
+	case user.ID != id, user.Admin != (u.group == client.GroupAdmin):
+		return fmt.Errorf("try the token of %s: it is %s's", u.name, user.Name)
 	}
-	return keep(token)
+	return keep(id, token)
 }
 
 // isOurs reports whether an account is one that an earlier setup made: of its name,

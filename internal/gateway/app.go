@@ -80,7 +80,7 @@ func (f *flight) readWebhook() {
 // session ended is none of these.
 func (f *flight) mayShowToken() bool {
 	return f.upgrade && f.route == ha.RouteWebSocket && !f.isKnown() && !f.who.Revoked &&
-		ha.CompanionApp(f.r.UserAgent()) != ha.AppNone &&
+		(ha.CompanionApp(f.r.UserAgent()) != ha.AppNone || f.gw.Identity.ExpectsSocket(f.addr)) &&
 		(f.known.Standing == identity.StandingNone || len(f.r.Header["Origin"]) == 0)
 }
 
@@ -163,7 +163,7 @@ func (f *flight) forwardWebhook() *refusal {
 		f.w.Header().Set("Retry-After", "5")
 		return &refusal{why: "Home Assistant is still starting", status: http.StatusServiceUnavailable}
 	}
-	f.gw.counts.add("forwarded")
+	f.gw.counts.add(countForwarded)
 	f.pass(answer)
 	return nil
 }

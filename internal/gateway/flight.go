@@ -193,6 +193,9 @@ const signatureLeeway = 60
 // judgeOwn judges what only its device can have; without a cookie, that is enough to
 // know an app or a program by.
 func (f *flight) judgeOwn(t identity.Token, learned bool) {
+	if t.Program != nil && !t.Program.Allows(f.route, f.addr) {
+		t, learned = identity.Token{}, false
+	}
 	if learned && t.WithoutCookie() && !t.Revoked && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
 		f.adopt(t.Device)
 	}

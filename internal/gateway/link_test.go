@@ -10,12 +10,18 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
 )
 
 // far is a server that says exactly what a test wants it to say.
@@ -480,6 +486,74 @@ func TestLinkIdle(t *testing.T) {
 	f.wants(http.MethodGet, http.StatusOK, "ok")
 	if got := f.idleLines(); got != 0 {
 		t.Errorf("%d lines are kept after the end", got)
+	}
+}
+
+// Home Assistant is told the same on both ways.
+func TestLinkTellsTheSame(t *testing.T) {
+	base, err := url.Parse("http://127.0.0.1:8123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := newUpstream(base)
+	for _, c := range []struct {
+		method, path, query string
+		header              http.Header
+	}{
+		{"GET", "/", "", nil},
+		{"HEAD", "/api/", "", http.Header{"User-Agent": {"x"}}},
+		{"GET", "/api/", "a=b&c=%2F", http.Header{"Accept": {"a", "b"}, "X-Own": {"é"}, "Accept-Encoding": {"br"}}},
+		{"GET", "/caf%C3%A9/a@b:c", "", http.Header{"Cookie": {"a=b; " + identity.CookieName + "=secret; c=d", "e=f"}}},
+		{"GET", "/", "", http.Header{"Cookie": {identity.CookieName + "=secret"}}},
+		{"GET", "/", "", http.Header{"Connection": {"X-Hop, keep-alive"}, "X-Hop": {"1"}, "Te": {"trailers"}, "Keep-Alive": {"1"}, "Proxy-Authorization": {"x"}}},
+		{"GET", "/", "", http.Header{"X-Forwarded-For": {"1.2.3.4"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"for=1"}, "Via": {"x"}, "X-Real-Ip": {"1"}, "X-Hass-Is-Admin": {"1"}, "A_b": {"c"}}},
+		{"GET", "/", "", http.Header{"Content-Length": {"7"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"x"}, "Trailer": {"x"}}},
+	} {
+		target := c.path
+		if c.query != "" {
+			target += "?" + c.query
+		}
+		path, err := url.PathUnescape(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &flight{door: testDoor{name: policy.HTTPS}, addr: netip.MustParseAddr("203.0.113.9"), path: path, raw: c.path, query: c.query,
+			r: &http.Request{Method: c.method, RequestURI: target, Host: testHost, Header: c.header}}
+		head, err := u.appendHead([]byte("x"), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head[1:])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wire bytes.Buffer
+		if err := u.request(t.Context(), f).Write(&wire); err != nil {
+			t.Fatal(err)
+		}
+		long, err := http.ReadRequest(bufio.NewReader(&wire))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if short.Method != long.Method || short.RequestURI != long.RequestURI || short.Host != long.Host || short.ContentLength != 0 ||
+			!reflect.DeepEqual(short.Header, long.Header) {
+			t.Errorf("%s %s\nthe link:   %s %s %v\nTransport:  %s %s %v", c.method, target, short.Method, short.RequestURI, short.Header, long.Method, long.RequestURI, long.Header)
+		}
+		if bytes.Contains(head, []byte("secret")) || short.Header.Get("X-Forwarded-For") != "203.0.113.9" || short.Header.Get("X-Forwarded-Proto") != "https" {
+			t.Errorf("Home Assistant is told %q", head)
+		}
+	}
+	for _, evil := range []*http.Request{
+		{Method: "GET", Host: "a\r\nX: y", RequestURI: "/"},
+		{Method: "GET", Host: testHost, RequestURI: "/", Header: http.Header{"A": {"b\r\nContent-Length: 5"}}},
+		{Method: "GET", Host: testHost, RequestURI: "/", Header: http.Header{"A": {"b\nC: d"}}},
+		{Method: "GET", Host: testHost, RequestURI: "/", Header: http.Header{"A\r\nC": {"d"}}},
+		{Method: "GET", Host: testHost, RequestURI: "/ HTTP/1.1"},
+	} {
+		f := &flight{door: testDoor{name: policy.HTTPS}, path: evil.RequestURI, raw: evil.RequestURI, r: evil}
+		if head, err := u.appendHead(nil, f); err == nil {
+			t.Errorf("Home Assistant would be told %q", head)
+		}
 	}
 }
 

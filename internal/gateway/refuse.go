@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/internal/event"
@@ -163,11 +164,20 @@ func (f *flight) emit(kind event.Kind, detail string) {
 
 // counts are the totals since the start, by a closed set of sentences.
 type counts struct {
+	forwarded atomic.Uint64 // by itself: it is counted with every request
+
 	mu sync.Mutex
 	n  map[string]uint64
 }
 
+// countForwarded is what counts calls the requests that Home Assistant answered.
+const countForwarded = "forwarded"
+
 func (c *counts) add(what string) {
+	if what == countForwarded {
+		c.forwarded.Add(1)
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.n == nil {
@@ -179,9 +189,12 @@ func (c *counts) add(what string) {
 func (c *counts) snapshot() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make(map[string]uint64, len(c.n))
+	out := make(map[string]uint64, len(c.n)+1)
 	for k, v := range c.n {
 		out[k] = v
+	}
+	if n := c.forwarded.Load(); n > 0 {
+		out[countForwarded] = n
 	}
 	return out
 }

@@ -54,6 +54,12 @@ var routes = []Route{
 // Routes returns every Route but RouteNone.
 func Routes() []Route { return slices.Clone(routes) }
 
+// ParseRoute reads a route's name; a hyphen may stand for a space.
+func ParseRoute(s string) (Route, bool) {
+	r := Route(strings.ReplaceAll(s, "-", " "))
+	return r, slices.Contains(routes, r)
+}
+
 // methods is a set of request methods.
 type methods uint8
 

@@ -86,7 +86,7 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 // hasTokens reports whether a device lives by what Home Assistant gave it, whatever
 // became of its sessions.
 func (d *device) hasTokens() bool {
-	return d.kind != KindBrowser && len(d.refresh)+len(d.webhooks) > 0
+	return d.kind != KindBrowser && len(d.refresh)+len(d.webhooks)+len(d.programs) > 0
 }
 
 // oldestEnded returns the sessions of a device that are too many beside a new one.

@@ -30,6 +30,7 @@ type state struct {
 	access      map[hash]*accessToken
 	issuers     map[string]*refreshToken
 	webhooks    map[hash]*webhook
+	programs    map[hash]*program
 }
 
 func newState() state {
@@ -45,6 +46,7 @@ func newState() state {
 		access:      make(map[hash]*accessToken),
 		issuers:     make(map[string]*refreshToken),
 		webhooks:    make(map[hash]*webhook),
+		programs:    make(map[hash]*program),
 	}
 }
 
@@ -90,11 +92,12 @@ type device struct {
 	sessions map[string]*session
 	refresh  map[hash]*refreshToken
 	webhooks map[hash]*webhook
+	programs map[hash]*program
 }
 
 func newDevice(id string, p *person, kind, name string, created time.Time) *device {
 	d := &device{id: id, person: p, kind: kind, name: name, created: created,
-		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken), webhooks: make(map[hash]*webhook)}
+		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken), webhooks: make(map[hash]*webhook), programs: make(map[hash]*program)}
 	d.where.Store(&place{})
 	return d
 }
@@ -195,6 +198,9 @@ func (s *state) dropDevice(d *device) {
 	for _, w := range d.webhooks {
 		s.dropWebhook(w)
 	}
+	for _, k := range d.programs {
+		delete(s.programs, k.hash)
+	}
 	delete(s.devices, d.id)
 	delete(d.person.devices, d.id)
 }
@@ -233,6 +239,8 @@ func (s *state) dropAccess(a *accessToken) {
 	delete(s.access, a.hash)
 	delete(a.refresh.access, a.hash)
 }
+
+func (s *state) addProgram(k *program) { s.programs[k.hash], k.device.programs[k.hash] = k, k }
 
 func (s *state) addWebhook(w *webhook) { s.webhooks[w.hash], w.device.webhooks[w.hash] = w, w }
 

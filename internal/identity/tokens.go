@@ -33,7 +33,10 @@ func (i *Identity) AccessToken(token string) (Token, bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	t, ok := i.access[h]
-	if !ok || !i.cfg.Now().Before(t.expires) {
+	if !ok {
+		return i.programToken(h, i.cfg.Now())
+	}
+	if !i.cfg.Now().Before(t.expires) {
 		return Token{}, false
 	}
 	return t.refresh.public(), true

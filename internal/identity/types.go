@@ -127,9 +127,10 @@ type Waiting struct {
 // Token is what a token of Home Assistant's is known as.
 type Token struct {
 	Device   string
-	Kind     string // of the device
-	Webhook  bool   // it is no token but a webhook's id
-	Person   string // id
+	Kind     string   // of the device
+	Webhook  bool     // it is no token but a webhook's id
+	Program  *Program // what it may be used for; nil where that is not bounded
+	Person   string   // id
 	HAUserID string
 	ClientID string
 	Issuer   string
