@@ -141,10 +141,13 @@ func (s *setup) configure(ctx context.Context, o client.Options) (restart bool, 
 	for tries := range startTries {
 		restart, err = s.ha.Configure(ctx, o)
 		var refused *client.CommandError
-		if !errors.As(err, &refused) || refused.Code != "not_running" {
+		starting := errors.As(err, &refused) && refused.Code == "not_running"
+		// Taking back may be said twice, so that a connection which ends in the middle of a
+		// restart is no reason to give up.
+		if !starting && (o != nil || !errors.Is(err, client.ErrUnreachable)) {
 			return restart, err
 		}
-		if tries == 0 {
+		if starting && tries == 0 {
 			s.app.note("Home Assistant is still starting; that is waited for…")
 		}
 		select {
@@ -186,7 +189,11 @@ func (s *setup) confirm(ctx context.Context) (settled bool, err error) {
 		return false, &problem{status: statusUndone, err: fmt.Errorf("%w\nthe new settings of its web server are taken back, and it restarts with the old ones", refused),
 			hint: "something between here and Home Assistant may change what is sent; Home Assistant's log says more"}
 	}
-	if err := s.ha.Promote(ctx); err != nil {
+	err = s.ha.Promote(ctx)
+	if errors.Is(err, client.ErrUnreachable) {
+		return false, nil // whether it was heard is seen the next time
+	}
+	if err != nil {
 		return false, takenBack(fmt.Errorf("confirm the new settings of Home Assistant's web server: %w", err))
 	}
 	s.proxy.trusted, s.done.TrustedProxy = true, proxySet

@@ -42,6 +42,21 @@ func newSetupHome(t *testing.T, o hatest.Options) *setupHome {
 	return &setupHome{Home: h, url: server.URL, dir: t.TempDir(), host: fstest.MapFS{}}
 }
 
+// settled waits until a restarted home has let go of all its sockets, which it does a
+// moment after it said so.
+func (h *setupHome) settled(t *testing.T) {
+	t.Helper()
+	owner := h.owner(t)
+	for quiet := time.Now(); time.Since(quiet) < 50*time.Millisecond; {
+		switch _, err := owner.HTTPConfig(t.Context()); {
+		case errors.Is(err, client.ErrUnreachable):
+			quiet = time.Now()
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+}
+
 func trusting() hatest.Options {
 	return hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 }
@@ -444,7 +459,11 @@ func TestSetupTakesSettingsBack(t *testing.T) {
 	if status != statusUndone || !strings.Contains(said, "are taken back") {
 		t.Fatalf("status %d: %s", status, said)
 	}
+	// What is taken back restarts the home: it lets go of its sockets for a moment.
 	now, err := h.owner(t).HTTPConfig(t.Context())
+	for errors.Is(err, client.ErrUnreachable) && t.Context().Err() == nil {
+		now, err = h.owner(t).HTTPConfig(t.Context())
+	}
 	if err != nil || now.Active != "stable" || now.Pending != nil || now.Stable.Trusts(netip.MustParseAddr("127.0.0.1")) {
 		t.Errorf("the settings are %+v, %v", now, err)
 	}
@@ -477,6 +496,7 @@ func TestSetupConfirmsATrial(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	h.settled(t)
 	status, _, said := h.run(t, "--ha-url", h.url, "--ha-user", "demo", "--yes")
 	if status != statusDone || !strings.Contains(said, "on trial") {
 		t.Fatalf("status %d: %s", status, said)

@@ -1,19 +1,54 @@
 // The walks and the Go tests on real Home Assistant. tests/live/run starts this with the releases.
+// Much of it is waiting, so the releases are walked at the same time, each by a process of its own.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { expect, House } from "./lib/house.mjs";
 import { Home, repo } from "./lib/home.mjs";
 import { real } from "./walks/all.mjs";
 
-const house = new House({ out: join(repo, "out/live"), only: (process.env.GATEHOUSE_LIVE_ONLY ?? "").split(" ").filter(Boolean) });
-for (const release of process.argv.slice(2)) {
-  await house.walk(`the Go tests on Home Assistant ${release}`, (step) => goTests(step, release));
-  await real(house, release);
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+const releases = process.argv.slice(2);
+if (releases.length === 1) await walk(releases[0]);
+else await walkAll();
+
+/** Takes the walks of each release in a process of its own and adds up what they say. */
+async function walkAll() {
+  const failed = [], sum = { passed: 0, failed: 0 };
+  await Promise.all(releases.map(async (release) => {
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), release], { stdio: ["ignore", "pipe", "inherit"] });
+    process.once("exit", () => child.kill());
+    const ended = new Promise((done) => child.once("close", done));
+    let counted = false;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const count = /^(\d+) passed, (\d+) failed$/.exec(line);
+      if (count) {
+        counted = true;
+        sum.passed += Number(count[1]);
+        sum.failed += Number(count[2]);
+      } else if (line.startsWith("failed: ")) failed.push(line);
+      else console.log(`${release.padEnd(9)} | ${line}`);
+    }
+    const status = await ended;
+    if (counted && (status === 0 || status === 1)) return;
+    failed.push(`failed: the walks on ${release} ended with ${status}`);
+    sum.failed++;
+  }));
+  for (const line of failed) console.log(line);
+  console.log(`${sum.passed} passed, ${sum.failed} failed`);
+  process.exit(sum.failed ? 1 : 0);
 }
-process.exit(house.close());
+
+async function walk(release) {
+  const house = new House({ out: join(repo, "out/live"), only: (process.env.GATEHOUSE_LIVE_ONLY ?? "").split(" ").filter(Boolean) });
+  await house.walk(`the Go tests on Home Assistant ${release}`, (step) => goTests(house, step, release));
+  await real(house, release);
+  process.exit(house.close());
+}
 
 /** Runs the Go tests that want a real Home Assistant, on one of their own: they change its settings. */
-async function goTests(step, release) {
+async function goTests(house, step, release) {
   const home = await step("start Home Assistant", () => Home.start(release, { log: join(house.out, `home-assistant-${release}-go.log`) }));
   try {
     const env = {
@@ -27,7 +62,7 @@ async function goTests(step, release) {
     };
     const { code, text } = await step("go test -run Live", () => new Promise((done, fail) => {
       let text = "";
-      const child = spawn("go", ["test", "./internal/ha/...", "-run", "Live", "-count=1", "-v"], { cwd: repo, env });
+      const child = spawn("go", ["test", "./internal/ha/...", "./internal/gateway/...", "-run", "Live", "-count=1", "-v"], { cwd: repo, env });
       for (const stream of [child.stdout, child.stderr]) stream.on("data", (part) => (text += part));
       child.on("error", fail);
       child.on("exit", (code) => done({ code, text }));

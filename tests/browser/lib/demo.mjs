@@ -1,5 +1,6 @@
 // The demonstration home. It lives inside the program under test, so what it says of its state is
 // asked by the page that is signed in to it.
+import { cachesAreClean, controlled, worker } from "./frontend.mjs";
 import { until } from "./house.mjs";
 
 export class DemoHome {
@@ -42,8 +43,9 @@ export const demoFrontend = {
   path: "/",
   settled: 16_000,
   backWithin: 15_000,
-  connected,
+  connected, worker, controlled, cachesAreClean,
   tokens: (page) => page.evaluate(() => JSON.parse(localStorage.getItem("hassTokens") ?? "null")),
+  seesLogin: (page) => page.getByLabel("Username").waitFor(),
   async logIn(page, { username, password }) {
     await page.getByLabel("Username").fill(username);
     await page.getByLabel("Password").fill(password);

@@ -5,9 +5,12 @@ import { expect, until } from "./house.mjs";
 /** Where the walks switch their light. */
 const row = (page) => page.locator("hui-toggle-entity-row", { hasText: "Kitchen" });
 
+/** Waits for Home Assistant's login page. */
+const seesLogin = (page) => page.waitForSelector("ha-auth-flow input[name=username]", { timeout: 30_000 });
+
 /** Fills in Home Assistant's login page and lets it remember the login. */
 async function logIn(page, { username, password }) {
-  await page.waitForSelector("input[name=username]", { timeout: 30_000 });
+  await seesLogin(page);
   await page.fill("input[name=username]", username);
   await page.fill("input[name=password]", password);
   const keep = page.locator("ha-auth-flow ha-checkbox, ha-auth-flow mwc-checkbox").first();
@@ -41,19 +44,19 @@ async function follows(page, home, entity) {
 }
 
 /** Waits until Home Assistant's service worker is active, and has had the time to be used. */
-async function worker(page, within = 90_000) {
+export async function worker(page, within = 90_000) {
   await until("the service worker is active", () =>
     page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.active?.state === "activated"), within, 250);
 }
 
 /** Whether the page is served by the worker. */
-const controlled = (page) => page.evaluate(() => Boolean(navigator.serviceWorker.controller));
+export const controlled = (page) => page.evaluate(() => Boolean(navigator.serviceWorker.controller));
 
 /** Home Assistant's tokens, as its frontend keeps them. */
 const tokens = (page) => page.evaluate(() => JSON.parse(localStorage.getItem("hassTokens") ?? "null"));
 
 /** Looks through every cache of the origin and fails if anything of ours, or a page in a script's place, is in it. */
-async function nothingOfOursInCaches(page) {
+export async function cachesAreClean(page) {
   const found = await page.evaluate(async () => {
     const bad = [];
     let entries = 0;
@@ -103,8 +106,8 @@ export const realFrontend = (entity) => ({
   path: `/${dashboard}/walk`,
   settled: 16_000, // an auth_invalid within 15 s of a page's navigation would cost a login, so none is sent
   backWithin: 15_000,
-  logIn, logOut, atHome, connected, worker, controlled, tokens, lookAround,
+  seesLogin, logIn, logOut, atHome, connected, worker, controlled, tokens, lookAround,
   toggle: (page, home) => toggle(page, home, entity),
   follows: (page, home) => follows(page, home, entity),
-  cachesAreClean: nothingOfOursInCaches,
+  cachesAreClean,
 });

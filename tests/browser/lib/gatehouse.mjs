@@ -45,6 +45,7 @@ export class Gatehouse {
     this.dir = dir;
     this.log = log;
     this.env = { ...process.env, NO_COLOR: "1" };
+    process.once("exit", () => this.ended === undefined && this.child?.kill("SIGKILL"));
   }
 
   /** A verb of the command line: {text, json} of its standard output; fails when it does not exit with 0. */

@@ -44,13 +44,8 @@ export class Home {
     const config = join(lab, "run", `${version}-${port}-${process.pid}`);
     mkdirSync(config, { recursive: true });
     const env = { ...process.env, HA_LAB: lab };
-    const child = spawn("bash", [labScript, "start", version, config, String(port)], { detached: true, stdio: ["ignore", "pipe", "pipe"], env });
-    const home = new Home(version, port, config, child);
-    for (const stream of [child.stdout, child.stderr]) {
-      if (log) stream.pipe(createWriteStream(log, { flags: "a" }));
-      else stream.resume();
-    }
-    child.once("exit", (code) => (home.ended = code ?? -1));
+    const home = new Home(version, port, config, { env, log });
+    home.#run();
     try {
       const { stdout } = await promisify(execFile)("bash", [labScript, "onboard", home.url], { env, timeout: 300_000 });
       home.owner = JSON.parse(stdout.trim().split("\n").at(-1));
@@ -62,13 +57,44 @@ export class Home {
     }
   }
 
-  constructor(version, port, config, child) {
+  #env;
+  #log;
+  #child;
+  #closing = false;
+  #atExit = () => this.#signal("SIGKILL");
+
+  constructor(version, port, config, { env, log }) {
     this.version = version;
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
     this.config = config;
-    this.child = child;
+    this.#env = env;
+    this.#log = log;
+    process.once("exit", this.#atExit);
     this.member = { name: "Anna", username: "anna", password: "tidal lantern seventeen" };
+  }
+
+  /** Runs Home Assistant, again whenever it asks to be restarted: that is its exit status 100. */
+  #run() {
+    const child = spawn("bash", [labScript, "start", this.version, this.config, String(this.port)], { detached: true, stdio: ["ignore", "pipe", "pipe"], env: this.#env });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      if (this.#log) stream.pipe(createWriteStream(this.#log, { flags: "a" }));
+      else stream.resume();
+    }
+    child.once("exit", (code) => {
+      if (code === 100 && !this.#closing) this.#run();
+      else this.ended = code ?? -1;
+    });
+  }
+
+  /** Sends a signal to Home Assistant and what it started; false where nothing of it is left. */
+  #signal(name) {
+    try {
+      return process.kill(-this.#child.pid, name);
+    } catch {
+      return false;
+    }
   }
 
   /** A state as Home Assistant has it. */
@@ -149,11 +175,12 @@ export class Home {
 
   /** Stops Home Assistant and removes its configuration. */
   async close() {
-    const child = this.child;
-    if (this.ended === undefined) {
-      process.kill(-child.pid, "SIGTERM");
-      await until("Home Assistant stops", () => this.ended !== undefined, 20_000).catch(() => process.kill(-child.pid, "SIGKILL"));
-    }
+    this.#closing = true;
+    this.#signal("SIGTERM");
+    const gone = () => !this.#signal(0);
+    await until("Home Assistant stops", gone, 20_000).catch(() => this.#signal("SIGKILL"));
+    await until("Home Assistant is gone", gone);
+    process.off("exit", this.#atExit);
     rmSync(this.config, { recursive: true, force: true, maxRetries: 5 });
   }
 }

@@ -8,6 +8,18 @@ const account = "/_gatehouse/auth/";
 const heading = (page, text) => page.getByRole("heading", { level: 1, name: text });
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 
+/** Goes to an address, also one whose page goes on to another by itself. */
+export async function visit(page, url) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await page.goto(url, { waitUntil: "commit" });
+    } catch (error) {
+      if (tries === 5 || !/interrupted by another navigation|ERR_ABORTED/.test(error.message)) throw error;
+      await page.waitForLoadState().catch(() => {});
+    }
+  }
+}
+
 /** Waits until one of our pages with this title is shown. */
 async function sees(page, title, within = 15_000) {
   await heading(page, title).waitFor({ timeout: within });
@@ -16,7 +28,10 @@ async function sees(page, title, within = 15_000) {
 export const seesSignIn = (page, within) => sees(page, "Sign in", within);
 export const seesInvitation = (page) => sees(page, /Become the owner|You are invited/);
 export const seesHomeDown = (page) => sees(page, "Home Assistant is not answering");
+export const seesNotSetUp = (page) => sees(page, "Home Assistant is not set up yet");
 export const seesOtherUser = (page, within = 30_000) => sees(page, /somebody else/i, within);
+/** Goes on from the page that says that one signed in to Home Assistant as somebody else. */
+export const signInAgain = (page) => button(page, "Sign in again").click();
 export const refusesInvitation = (page) => sees(page, /invitation|link/i);
 
 /** Takes the owner's invitation with a passkey; returns the recovery codes that are shown. */
@@ -94,7 +109,7 @@ export async function wrongCodeByKeyboard(page) {
 
 /** Signs out on one's own page. */
 export async function signOut(page, gate, by = "click") {
-  await page.goto(`${gate.url}${account}`);
+  await visit(page, `${gate.url}${account}`);
   const out = button(page, "Sign out");
   if (by === "keyboard") {
     await tabTo(page, out, "the sign-out button");
@@ -112,9 +127,12 @@ export async function askApproval(page) {
   return Number(await number.innerText());
 }
 
+/** Waits until a known device's own page shows a browser that waits. */
+export const seesWaiting = (page) => page.locator("#waiting-list .asks").first().waitFor();
+
 /** Answers, on a known device's own page, the browser that waits; confirms that it is its person where that is asked for. */
 export async function approve(page, gate, number) {
-  await page.goto(`${gate.url}${account}`);
+  await visit(page, `${gate.url}${account}`);
   const row = page.locator("#waiting-list .asks").first();
   await row.waitFor();
   await row.getByRole("textbox").fill(String(number));
@@ -129,4 +147,4 @@ export async function approve(page, gate, number) {
 export const seesDenied = (page) => page.getByText("The other device said no.").first().waitFor();
 
 /** The browser that asked goes on by itself. */
-export const letIn = leftSignIn;
+export const letIn = (page) => until("the waiting ends", async () => (await heading(page, /^(Sign in|Waiting for approval)$/).count()) === 0);

@@ -3,6 +3,7 @@
 import { Browser } from "../lib/browser.mjs";
 import { expect, until } from "../lib/house.mjs";
 import * as pages from "../lib/pages.mjs";
+import { judgeEverywhere } from "./looks.mjs";
 
 /** The owner's first day. Returns the browser, which stays open, or undefined when the walk failed. */
 export async function ownersFirstDay(house, { home, gate, frontend, title }) {
@@ -35,7 +36,8 @@ export async function ownersFirstDay(house, { home, gate, frontend, title }) {
     });
     await step("on to the house, and Home Assistant's own login", async () => {
       await pages.goOn(page);
-      await page.goto(`${gate.url}${frontend.path}`);
+      await frontend.seesLogin(page);
+      await pages.visit(page, `${gate.url}${frontend.path}`);
       await frontend.logIn(page, home.owner);
       await frontend.atHome(page);
     });
@@ -60,6 +62,7 @@ export async function ownersFirstDay(house, { home, gate, frontend, title }) {
     await step("offline, reloaded, and back", async () => {
       owner.line.cut();
       await page.reload().catch(() => {});
+      await until("the browser's own error page is shown", () => page.url().startsWith("chrome-error:"));
       owner.line.mend();
       await page.goto(`${gate.url}${frontend.path}`);
       await frontend.atHome(page);
@@ -166,14 +169,18 @@ export async function secondBrowser(house, { home, gate, frontend, owner, title 
       await anna.page.goto(link);
       await pages.acceptInvitation(anna.page);
       await pages.goOn(anna.page);
-      await anna.page.goto(`${gate.url}${frontend.path}`);
+      await frontend.seesLogin(anna.page);
+      await pages.visit(anna.page, `${gate.url}${frontend.path}`);
     });
     await step("signing in to Home Assistant as the owner is refused, and said", async () => {
       await frontend.logIn(anna.page, home.owner);
       await pages.seesOtherUser(anna.page);
+      await judgeEverywhere(anna, "somebody else", house.out);
     });
     await step("as herself it works", async () => {
-      await anna.page.goto(`${gate.url}${frontend.path}`);
+      await pages.signInAgain(anna.page);
+      await frontend.seesLogin(anna.page);
+      await pages.visit(anna.page, `${gate.url}${frontend.path}`);
       await frontend.logIn(anna.page, home.member);
       await frontend.atHome(anna.page);
       await frontend.toggle(anna.page, home);
@@ -215,7 +222,6 @@ export async function secondBrowser(house, { home, gate, frontend, owner, title 
       const number = await pages.askApproval(tablet.page);
       await pages.approve(owner.page, gate, number);
       await pages.letIn(tablet.page);
-      await tablet.page.goto(`${gate.url}${frontend.path}`);
       await frontend.logIn(tablet.page, home.owner);
       await frontend.atHome(tablet.page);
       await frontend.toggle(tablet.page, home);

@@ -1,23 +1,29 @@
 // How our own pages look and behave: on a phone and a desk, light and dark, by keyboard alone, and
 // under axe's rules. Home Assistant's pages are not ours to judge.
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { Browser } from "../lib/browser.mjs";
+import { Gatehouse } from "../lib/gatehouse.mjs";
 import { expect, until } from "../lib/house.mjs";
 import * as pages from "../lib/pages.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** On a phone and at a desk, by day and by night: [phone, dark]. */
+const views = [[true, false], [true, true], [false, false], [false, true]];
+
 /** start makes a fresh gate: the walk uses its owner's link up. */
 export async function ourPages(house, { start, title }) {
-  for (const [phone, dark] of [[true, false], [true, true], [false, false], [false, true]]) {
+  for (const [phone, dark] of views) {
     const device = `${phone ? "phone" : "desk"}, ${dark ? "dark" : "light"}`;
     await house.walk(`our pages on a ${device}, by keyboard alone (${title})`, async (step, evidence) => {
       const gate = await start();
       const browser = await Browser.open({ name: phone ? "phone" : "desk", root: gate.root, phone, dark });
       evidence.push(browser, gate);
       const { page } = browser;
-      const judge = (what) => judgePage(browser, { what, dark, width: phone ? 390 : 1280, out: `${house.out}/looks-${what.replace(/[^a-z]+/g, "-")}-${device.replace(", ", "-")}.png` });
+      const judge = (what) => judgePage(browser, { what, dark, phone, out: house.out });
       await step("sign-in page", async () => {
         await page.goto(`${gate.url}/`);
         await pages.seesSignIn(page);
@@ -26,6 +32,11 @@ export async function ourPages(house, { start, title }) {
       await step("a wrong recovery code is said without a reload", async () => {
         await pages.wrongCodeByKeyboard(page);
         await judge("sign in, refused");
+      });
+      const number = await step("a known device is asked", async () => {
+        const number = await pages.askApproval(page);
+        await judge("asking");
+        return number;
       });
       await step("an invitation that is none", async () => {
         await page.goto(gate.ownerLink.replace(/.{4}$/, "aaaa"));
@@ -51,6 +62,16 @@ export async function ourPages(house, { start, title }) {
         await pages.signInByKeyboard(page);
         await until("let in", async () => (await page.evaluate(() => fetch("/manifest.json").then((r) => r.status))) === 200);
       });
+      await step("one's own page, and who asks there", async () => {
+        await pages.visit(page, `${gate.url}/_gatehouse/auth/`);
+        await pages.seesWaiting(page);
+        await judge("account");
+        await page.locator("#confirm").evaluate((dialog) => dialog.showModal());
+        await judge("account, confirming");
+        await page.keyboard.press("Escape");
+        await pages.approve(page, gate, number);
+        await judge("account, approved");
+      });
       await step("a page that is none", async () => {
         const answer = await page.goto(`${gate.url}/nothing.of.this.kind/here`);
         expect(answer.status() === 404, `answered ${answer.status()}`);
@@ -60,9 +81,74 @@ export async function ourPages(house, { start, title }) {
   }
 }
 
+/** What stands in for Home Assistant where it is not to be shown: before it is set up, and while it is away. */
+export async function standIns(house) {
+  await house.walk("Home Assistant is not set up yet, is away, and is back", async (step, evidence) => {
+    let done = false;
+    const home = await smallHome(() => done);
+    const gate = await Gatehouse.serve({ log: join(house.out, "stand-ins.log"), haUrl: home.url });
+    const browser = await Browser.open({ name: "owner", root: gate.root });
+    evidence.push(browser, gate, home);
+    const { page } = browser;
+    await step("not set up: nobody is let near it", async () => {
+      await page.goto((await gate.verb("invite", "--owner", "--json")).json.link);
+      await pages.becomeOwner(page, "Robin");
+      await pages.goOn(page);
+      await pages.seesNotSetUp(page);
+      await judgeEverywhere(browser, "not set up", house.out);
+    });
+    await step("set up: it is shown", async () => {
+      done = true;
+      await until("it is shown", async () => (await page.goto(`${gate.url}/`)).status() === 200, 15_000, 500);
+    });
+    await step("away: the page says so", async () => {
+      await home.leave();
+      await page.goto(`${gate.url}/some/where`);
+      await pages.seesHomeDown(page);
+      await judgeEverywhere(browser, "away", house.out);
+    });
+    await step("back: the page goes on by itself", async () => {
+      await home.comeBack();
+      await page.getByRole("heading", { name: "Small home" }).waitFor({ timeout: 30_000 });
+      expect(page.url() === `${gate.url}/some/where`, `at ${page.url()}`);
+    });
+  });
+}
+
+/** A server that is like Home Assistant in this alone: it says whether it is set up, and has a page. */
+async function smallHome(done) {
+  const server = createServer((ask, answer) => {
+    if (ask.url === "/api/onboarding") return answer.setHeader("Content-Type", "application/json").end(JSON.stringify([{ step: "user", done: done() }]));
+    answer.setHeader("Content-Type", "text/html").end("<!doctype html><title>Small home</title><h1>Small home</h1>");
+  });
+  const listen = (port) => new Promise((listening) => server.listen(port, "127.0.0.1", listening));
+  await listen(0);
+  const { port } = server.address();
+  const close = () => new Promise((closed) => {
+    server.close(closed);
+    server.closeAllConnections();
+  });
+  return { url: `http://127.0.0.1:${port}`, leave: close, comeBack: () => listen(port), close };
+}
+
+/** Judges the page that is shown in every view. */
+export async function judgeEverywhere(browser, what, out) {
+  const { page } = browser;
+  const size = page.viewportSize();
+  for (const [phone, dark] of views) {
+    await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 900 });
+    await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
+    await until("the colours have changed", () => page.evaluate(() => !document.getAnimations().some((a) => a instanceof CSSTransition)));
+    await judgePage(browser, { what, dark, phone, out });
+  }
+  await page.setViewportSize(size);
+  await page.emulateMedia({ colorScheme: null });
+}
+
 /** Judges the page that is shown: axe's serious rules, nothing wider than the screen, the wanted colours, targets large enough. */
-async function judgePage({ page, log }, { what, dark, width, out }) {
-  await page.screenshot({ path: out, fullPage: true });
+async function judgePage({ page, log }, { what, dark, phone, out }) {
+  const width = phone ? 390 : 1280;
+  await page.screenshot({ path: join(out, `looks-${what.replace(/[^a-z]+/g, "-")}-${phone ? "phone" : "desk"}-${dark ? "dark" : "light"}.png`), fullPage: true });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
   const serious = violations.filter((v) => ["serious", "critical"].includes(v.impact));
