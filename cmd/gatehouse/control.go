@@ -56,12 +56,17 @@ type complaint struct {
 }
 
 // listenControl makes the socket. The ledger's lock is held, so a socket that is
-// there already is left from a server that is gone.
-func listenControl(path string) (net.Listener, error) {
+// there already is left from a server that is gone. Where root runs this for another
+// user, the socket is that user's, and root makes its directory at most.
+func listenControl(path string, r *rights) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
-		return nil, &problem{status: statusCannot, err: fmt.Errorf("open the control socket %s: %w", path, err), hint: "see state.socket in the configuration"}
+		p := &problem{status: statusCannot, err: fmt.Errorf("open the control socket %s: %w", path, err), hint: "see state.socket in the configuration"}
+		if errors.Is(err, fs.ErrPermission) && r != nil {
+			p.hint = fmt.Sprintf("remove the directory %s, or give it to %s, whose the state directory is", filepath.Dir(path), r.user.name)
+		}
+		return nil, p
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeSocketDir(filepath.Dir(path), r); err != nil {
 		return fail(err)
 	}
 	if info, err := os.Lstat(path); err == nil {
@@ -80,6 +85,27 @@ func listenControl(path string) (net.Listener, error) {
 		return fail(err)
 	}
 	return l, nil
+}
+
+// makeSocketDir makes the socket's directory if there is none: as the one who will
+// use it, or else as root for that one, if nobody else decides where it comes to lie.
+func makeSocketDir(dir string, r *rights) error {
+	err := os.MkdirAll(dir, 0o755)
+	if r == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if _, _, others := othersOnTheWay(dir); others {
+		return err
+	}
+	return r.asRoot(func() error {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		return os.Lchown(dir, r.user.uid, r.user.gid)
+	})
 }
 
 // peer is who is at the other end of a connection.
@@ -123,22 +149,30 @@ func serveControl(ctx context.Context, l net.Listener, h *house, log *slog.Logge
 	return nil
 }
 
-// mayControl asks the kernel who made a connection (SO_PEERCRED, unix(7)).
+// mayControl reports whether a connection is by root or by the user that we act as.
+// A verb that root has run comes as either: see privilege.go.
 func mayControl(c net.Conn) bool {
+	uid, ok := peerOf(c)
+	return ok && (uid == 0 || uid == uint32(os.Geteuid()))
+}
+
+// peerOf asks the kernel who made a connection, or who listens where we made it
+// (SO_PEERCRED, unix(7)): the effective user of that moment.
+func peerOf(c net.Conn) (uid uint32, ok bool) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return false
+		return 0, false
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return false
+		return 0, false
 	}
 	var cred *unix.Ucred
 	var asked error
 	if err := raw.Control(func(fd uintptr) { cred, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || asked != nil {
-		return false
+		return 0, false
 	}
-	return cred.Uid == 0 || cred.Uid == uint32(os.Geteuid())
+	return cred.Uid, true
 }
 
 // sayJSON answers a verb. One that has gone away is told nothing more.
@@ -168,11 +202,12 @@ func ask[In, Out any](ctx context.Context, a *app, name string, do func(context.
 }
 
 // where returns the configuration to go by: the one that is named, or the usual one,
-// or that of a demonstration home that runs.
+// or that of a demonstration home that runs. From then on the process is that of the
+// user whose the state is: the socket is theirs as well as the directory.
 func (a *app) where() (*config.Config, error) {
 	c, path, err := a.loadConfig()
 	if err == nil {
-		return c, nil
+		return c, become(c, path)
 	}
 	if _, named := a.configPath(); named || !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -227,6 +262,9 @@ func tell(ctx context.Context, socket, name string, in, out any) (answered bool,
 
 // openHouse opens the house without a server, and keeps servers out meanwhile.
 func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done func() error, err error) {
+	if err := become(c, ""); err != nil { // for a demonstration that has just ended
+		return nil, nil, err
+	}
 	store, err := openState(ctx, c.State.Dir)
 	switch {
 	case errors.Is(err, ledger.ErrLocked):
@@ -239,7 +277,7 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	}
 	lines, err := openEvents(c.Events.File)
 	if err != nil {
-		return nil, nil, errors.Join(err, store.close())
+		fmt.Fprintf(a.err, "gatehouse: %v\n      hint: %s; what is done now is not written there\n", err, asProblem(err).hint)
 	}
 	closeAll := func() error {
 		err := store.close()

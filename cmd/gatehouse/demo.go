@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -202,8 +203,7 @@ func demoSocket(getenv func(string) string) string {
 // offerSocket leads verbs to a demonstration's socket, in place of one that has ended.
 // A name that is another's, in a folder that everybody writes to, is left alone.
 func offerSocket(name, socket string) (withdraw func(), err error) {
-	if conn, err := net.Dial("unix", name); err == nil {
-		_ = conn.Close()
+	if _, ok := demoAt(name); ok {
 		return func() {}, nil // another demonstration runs, and the verbs are its
 	}
 	if _, err := os.Lstat(name); err == nil {
@@ -228,18 +228,36 @@ func (a *app) demoLogger() *slog.Logger {
 
 // findDemo returns the socket of a demonstration of this very user's that runs.
 func findDemo(getenv func(string) string) (socket string, ok bool) {
-	name := demoSocket(getenv)
-	info, err := os.Lstat(name)
+	return demoAt(demoSocket(getenv))
+}
+
+// demoAt follows a link to a demonstration's socket. The link may be an old one of
+// ours, and what it leads to somebody else's by now, in a folder that everybody writes
+// to: so it must lead into a folder that is ours alone, to a server that is ours. What
+// is returned does not lead by the link.
+func demoAt(name string) (socket string, ok bool) {
+	if info, err := os.Lstat(name); err != nil || !ownFile(info) {
+		return "", false
+	}
+	socket, err := os.Readlink(name)
+	if err != nil || !filepath.IsAbs(socket) {
+		return "", false
+	}
+	folder, err := os.Lstat(filepath.Dir(socket))
+	if err != nil || !folder.IsDir() || folder.Mode().Perm() != 0o700 || !ownFile(folder) {
+		return "", false
+	}
+	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return "", false
 	}
-	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Geteuid() {
-		return "", false
-	}
-	conn, err := net.Dial("unix", name)
-	if err != nil {
-		return "", false
-	}
-	_ = conn.Close()
-	return name, true
+	defer conn.Close()
+	uid, ok := peerOf(conn)
+	return socket, ok && uid == uint32(os.Geteuid())
+}
+
+// ownFile reports whether a file is the user's whom we act as.
+func ownFile(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
 }

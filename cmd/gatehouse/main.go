@@ -11,8 +11,14 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
+
+// heapGrowth is by how many percent of what is in use the heap may grow before it is
+// collected. Go's own 100 costs a request a tenth more processor time; 400 saves no more
+// than this and takes another 8 MB under load.
+const heapGrowth = 200
 
 func main() { os.Exit(mainStatus()) }
 
@@ -20,6 +26,9 @@ func main() { os.Exit(mainStatus()) }
 func mainStatus() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
 	return a.run(ctx, os.Args[1:])
 }

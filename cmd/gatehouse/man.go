@@ -220,7 +220,13 @@ func roff(text string) string {
 
 // writeFile puts a whole file in its place, or leaves what was there: what is
 // written is on the disk before it gets its name.
-func writeFile(name string, text []byte, mode fs.FileMode) (err error) {
+func writeFile(name string, text []byte, mode fs.FileMode) error {
+	return writeFileFor(name, text, mode, -1, -1)
+}
+
+// writeFileFor is writeFile for another user, to whom the file belongs before it has
+// its name; -1 is nobody else.
+func writeFileFor(name string, text []byte, mode fs.FileMode, uid, gid int) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".gatehouse-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
@@ -234,6 +240,11 @@ func writeFile(name string, text []byte, mode fs.FileMode) (err error) {
 	}()
 	if err = f.Chmod(mode); err != nil {
 		return err
+	}
+	if uid >= 0 {
+		if err = f.Chown(uid, gid); err != nil {
+			return err
+		}
 	}
 	if _, err = f.Write(text); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -25,21 +26,29 @@ func (a *app) newServeCommand() *cobra.Command {
 		Long: `Opens the doors of the configuration and stands in front of Home Assistant until
 it is told to stop (SIGTERM, Ctrl-C). What happens is written to standard error.
 
-A door whose certificate is missing stays closed and says why; the others open.`,
+A door whose certificate is missing stays closed and says why; the others open.
+
+Run by root with a state directory of another user, it opens its doors, reads its
+certificates and then becomes that user for good.`,
 		Example: "  gatehouse serve --config /etc/gatehouse/gatehouse.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := a.loadConfig()
+			c, path, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
-			return a.serve(cmd.Context(), c)
+			r, err := actFor(c.State.Dir, path)
+			if err != nil {
+				return err
+			}
+			return a.serve(cmd.Context(), c, r)
 		},
 	}
 }
 
-// serve runs the gateway of a configuration until ctx ends.
-func (a *app) serve(ctx context.Context, c *config.Config) (err error) {
+// serve runs the gateway of a configuration until ctx ends. r are root's rights, if it
+// has laid them down.
+func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error) {
 	store, err := openState(ctx, c.State.Dir)
 	if errors.Is(err, ledger.ErrLocked) {
 		return &problem{status: statusCannot, err: fmt.Errorf("a Gatehouse is running on %s already", c.State.Dir),
@@ -52,16 +61,19 @@ func (a *app) serve(ctx context.Context, c *config.Config) (err error) {
 	log := a.logger()
 	lines, err := openEvents(c.Events.File)
 	if err != nil {
-		return err
+		log.Warn("what happens is written nowhere but here", "error", err, "hint", asProblem(err).hint)
 	}
 	if lines != nil {
 		defer func() { err = errors.Join(err, lines.Close()) }()
 	}
-	s, err := newServer(ctx, c, parts{ledger: store.ledger, events: event.NewLog(log, writer(lines)), log: log})
+	s, err := newServer(ctx, c, parts{ledger: store.ledger, events: event.NewLog(log, writer(lines)), log: log, rights: r})
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	if err := a.giveUp(r, c); err != nil {
+		return err
+	}
 	for _, d := range s.doors {
 		if d.listener != nil {
 			a.note("door %s is open: %s", d.name, strings.Join(d.origins, " "))
@@ -73,6 +85,31 @@ func (a *app) serve(ctx context.Context, c *config.Config) (err error) {
 		a.note(`there is no owner yet: "gatehouse invite --owner" makes the link for it`)
 	}
 	return s.run(ctx)
+}
+
+// giveUp ends root's rights, before anybody is answered, and says so.
+func (a *app) giveUp(r *rights, c *config.Config) error {
+	if r == nil {
+		return nil
+	}
+	if err := r.giveUp(); err != nil {
+		return err
+	}
+	a.note("the state directory %s belongs to %s: the gateway runs as that user from here on", c.State.Dir, r.user.name)
+	for _, name := range []string{c.Certificates.Certificate, c.Certificates.Key} {
+		if name == "" {
+			continue
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			a.note("%s may not read %s: when it is renewed, restart the gateway", r.user.name, name)
+			continue
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("look at the certificate: %w", err)
+		}
+	}
+	return nil
 }
 
 // logger writes for whoever watches the service.
@@ -108,12 +145,20 @@ func openState(ctx context.Context, dir string) (*state, error) {
 
 func (s *state) close() error { return errors.Join(s.ledger.Close(), s.lock.Unlock()) }
 
-// openEvents opens the file of events; nil if there is to be none.
+// openEvents opens the file of events; nil if there is to be none. Its error is a
+// *problem, and no reason to stop: the house must not depend on its log.
 func openEvents(path string) (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	// A pipe that nobody reads must not keep us waiting.
+	how := os.O_WRONLY | os.O_APPEND | os.O_CREATE | syscall.O_NONBLOCK
+	if os.Geteuid() == 0 {
+		if _, _, others := othersOnTheWay(filepath.Dir(path)); others {
+			how |= syscall.O_NOFOLLOW // its owner could lead root anywhere
+		}
+	}
+	f, err := os.OpenFile(path, how, 0o600)
 	if err != nil {
 		return nil, &problem{status: statusCannot, err: fmt.Errorf("open the event log: %w", err), hint: "see events.file in the configuration"}
 	}

@@ -38,6 +38,7 @@ type parts struct {
 	ledger *ledger.Ledger
 	events *event.Log
 	log    *slog.Logger
+	rights *rights // root's, if they have been laid down
 }
 
 // server is one gateway with its doors open: what serve and demo have in common.
@@ -91,7 +92,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	s.authority.Watch(func(names []string, until time.Time) {
 		s.emit(event.Event{Kind: event.CertificateMade, Detail: strings.Join(names, ", ") + " until " + stamp(until)})
 	})
-	if err := s.openDoors(); err != nil {
+	if err := p.rights.asRoot(s.openDoors); err != nil {
 		return s, err
 	}
 	rpID, origins := passkeyHome(c, s.doors)
@@ -107,7 +108,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		return s, err
 	}
 	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, server: s}
-	if s.control, err = listenControl(c.State.Socket); err != nil {
+	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
 		return s, err
 	}
 	return s, nil

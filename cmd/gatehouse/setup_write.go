@@ -195,32 +195,63 @@ func (s *setup) openState(ctx context.Context) (*state, error) {
 
 // makeState makes the state directory and, if somebody signed in, the token in it.
 func (s *setup) makeState(ctx context.Context) (err error) {
-	dir := s.cfg.State.Dir
-	if !exists(dir) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return &problem{status: statusCannot, err: fmt.Errorf("make the state directory: %w", err), hint: "run this as root, or choose another with --state-dir"}
-		}
-		s.done.Written = append(s.done.Written, dir)
-		if uid, gid, ok := serviceIDs(); ok {
-			if err := os.Chown(dir, uid, gid); err != nil {
-				return fmt.Errorf("give the state directory to the service: %w", err)
-			}
-		}
-	}
-	st, err := s.openState(ctx)
-	if err != nil {
+	if err := s.makeStateDir(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, st.close()) }()
-	if s.signIn == nil {
-		return nil
-	}
-	if err := s.makeToken(ctx, func(token string) error { return saveHAToken(ctx, st.ledger, token) }); err != nil {
+	err = s.asOwner(func() (err error) {
+		st, err := s.openState(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, st.close()) }()
+		if s.signIn == nil {
+			return nil
+		}
+		return s.makeToken(ctx, func(token string) error { return saveHAToken(ctx, st.ledger, token) })
+	})
+	if err != nil || s.signIn == nil {
 		return err
 	}
 	s.done.Token = tokenMade
 	s.app.note("Home Assistant has a user %q, whose token is kept sealed", gatehouseUser)
 	return nil
+}
+
+// makeStateDir makes the state directory if there is none: the service's, or that of
+// whoever owns what it is to lie in.
+func (s *setup) makeStateDir() error {
+	dir := s.cfg.State.Dir
+	if exists(dir) {
+		return nil
+	}
+	fail := func(err error) error {
+		return &problem{status: statusCannot, err: fmt.Errorf("make the state directory: %w", err), hint: "run this as root, or choose another with --state-dir"}
+	}
+	r, err := actFor(dir, "")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.Mkdir(dir, 0o700), r.takeUp()); err != nil {
+		return fail(err)
+	}
+	s.done.Written = append(s.done.Written, dir)
+	if uid, gid, ok := serviceIDs(); ok && r == nil {
+		if err := os.Lchown(dir, uid, gid); err != nil {
+			return fmt.Errorf("give the state directory to the service: %w", err)
+		}
+	}
+	return nil
+}
+
+// asOwner does something in the state directory as the user whose it is, if we are
+// root and that is another.
+func (s *setup) asOwner(do func() error) (err error) {
+	r, err := actFor(s.cfg.State.Dir, "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.takeUp()) }()
+	return do()
 }
 
 // serviceIDs are those of the user that the service runs as, if we are root and
@@ -247,18 +278,17 @@ func (s *setup) writeConfig(context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return &problem{status: statusCannot, err: fmt.Errorf("make the configuration's directory: %w", err), hint: "run this as root"}
 	}
-	if err := writeFile(s.path, s.text, 0o600); err != nil {
-		return err
-	}
-	s.done.Written = append(s.done.Written, s.path)
 	info, err := os.Stat(s.cfg.State.Dir)
 	if err != nil {
 		return fmt.Errorf("look at the state directory: %w", err)
 	}
+	uid, gid := -1, -1
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 && owner.Uid != 0 {
-		if err := os.Chown(s.path, int(owner.Uid), int(owner.Gid)); err != nil {
-			return fmt.Errorf("give the configuration to the service: %w", err)
-		}
+		uid, gid = int(owner.Uid), int(owner.Gid)
 	}
+	if err := writeFileFor(s.path, s.text, 0o600, uid, gid); err != nil {
+		return err
+	}
+	s.done.Written = append(s.done.Written, s.path)
 	return nil
 }

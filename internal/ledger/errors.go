@@ -16,6 +16,7 @@ var ErrLocked = errors.New("ledger: the state directory is in use by another Gat
 var (
 	errDamaged = errors.New("the file is damaged")
 	errShared  = errors.New("others may read the directory, and it holds other things than Gatehouse's")
+	errOdd     = errors.New("this is no plain file of Gatehouse's alone: it is a link, or has a second name")
 	errNewer   = errors.New("the file was written by a newer Gatehouse")
 )
 
@@ -69,6 +70,7 @@ const (
 	hintReadOnly = "the directory cannot be written to: check its owner and mode, and whether the disk is mounted read-only"
 	hintBusy     = "another program holds the file: close it"
 	hintShared   = "give Gatehouse a directory of its own ([state] dir), or close this one to others: chmod 700"
+	hintOdd      = "somebody has put it there: see who (ls -li), and move it away"
 	hintNewer    = "install that version again, or put back the copy from before it (gatehouse.db.before-*)"
 	hintDisk     = "the disk answered with an error: look at the kernel's log; SD cards end like this"
 )

@@ -35,18 +35,58 @@ func makeDir(dir string) error {
 	return os.Chmod(dir, 0o700)
 }
 
-// tighten closes a file to others, and gives it to the directory's owner where
-// root has made it: the service must be able to go on with it.
-func tighten(f *os.File, dir string) error {
+// openOwn opens a file of ours, which it makes if there is none. What has our name
+// and is a link, or has another name besides, is somebody's trap or mistake and is
+// neither changed nor used.
+func openOwn(dir, name string) (*os.File, error) {
+	path := filepath.Join(dir, name)
+	// Without O_NONBLOCK a named pipe could keep us waiting.
+	const how = os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	for range 10 {
+		f, err := os.OpenFile(path, how|os.O_CREATE|os.O_EXCL, 0o600)
+		made := err == nil
+		if errors.Is(err, os.ErrExist) {
+			f, err = os.OpenFile(path, how, 0)
+		}
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			continue // it went away in between
+		case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENXIO): // a link; a socket
+			return nil, &Error{Path: path, Err: errOdd, Hint: hintOdd}
+		case err != nil:
+			return nil, err
+		}
+		if made {
+			err = give(f, dir)
+		} else {
+			err = tighten(f)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
+}
+
+// tighten closes a file that was there already to others, if it is nothing but ours.
+func tighten(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		if err := f.Chmod(0o600); err != nil {
-			return err
-		}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || !ok || stat.Nlink != 1 {
+		return &Error{Path: f.Name(), Err: errOdd, Hint: hintOdd}
 	}
+	if info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return f.Chmod(0o600)
+}
+
+// give gives a file that we have just made ourselves, mode 0600, to the directory's
+// owner where root has made it: the service must be able to go on with it.
+func give(f *os.File, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -56,6 +96,20 @@ func tighten(f *os.File, dir string) error {
 	}
 	if owner, ok := parent.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
 		return f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	return nil
+}
+
+// besideOK makes sure that what SQLite will open beside the ledger is no link.
+func besideOK(path string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		info, err := os.Lstat(path + suffix)
+		if err == nil && !info.Mode().IsRegular() {
+			return &Error{Path: path + suffix, Err: errOdd, Hint: hintOdd}
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
@@ -82,15 +136,11 @@ func TryLock(dir string) (*Lock, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, explain("lock state directory", dir, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(dir, lockName)
 	if err != nil {
 		return nil, explain("lock state directory", dir, err)
 	}
-	err = tighten(f, dir)
-	if err == nil {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	if err != nil {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, ErrLocked

@@ -13,8 +13,10 @@
 //   - Secrets are sealed with XChaCha20-Poly1305 under a key that is in another
 //     file, with the name of what they belong to as associated data: a sealed value
 //     moved to another row does not open.
-//   - The file is 0600 in a directory that is made 0700. Run by root in a directory
-//     of another user, what is created is given to that user.
+//   - The file is 0600 in a directory that is made 0700. Links are not followed. Run
+//     by root in a directory of another user, what is created is given to that user;
+//     but SQLite opens files by their names, so root does better to act as that user
+//     from the start (cmd/gatehouse does).
 //   - An existing file is copied before a migration, beside it, as
 //     gatehouse.db.before-N where N is the version migrated to. A file that a newer
 //     Gatehouse has written is refused.
@@ -34,7 +36,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -105,11 +106,10 @@ func (l *Ledger) openFile(ctx context.Context, dir string) (err error) {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	f, err := openOwn(dir, Name)
+	if err == nil {
+		err = errors.Join(f.Close(), besideOK(l.path))
 	}
-	err = errors.Join(tighten(f, dir), f.Close())
 	if err != nil {
 		return err
 	}

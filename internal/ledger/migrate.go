@@ -51,7 +51,7 @@ func (l *Ledger) copyTo(ctx context.Context, path string) error {
 	if _, err := l.write.ExecContext(ctx, "VACUUM INTO $1", f.Name()); err != nil {
 		return err
 	}
-	if err := errors.Join(tighten(f, dir), f.Sync()); err != nil {
+	if err := errors.Join(give(f, dir), f.Sync()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

@@ -74,7 +74,7 @@ func makeKey(path string) error {
 	defer os.Remove(f.Name())
 	k := NewKey()
 	_, err = f.Write(k[:])
-	if err = errors.Join(err, tighten(f, dir), f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, give(f, dir), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {

@@ -380,3 +380,100 @@ func TestLock(t *testing.T) {
 		lock.Unlock()
 	}
 }
+
+// What has the name of a file of ours and is a link, a pipe or somebody else's file is
+// neither opened nor changed, whoever runs this.
+func TestLinksAreNotFollowed(t *testing.T) {
+	for _, name := range []string{lockName, Name, Name + "-wal", Name + "-shm", Name + "-journal"} {
+		for kind, plant := range map[string]func(victim, path string) error{
+			"symbolic link": os.Symlink,
+			"loose link":    func(_, path string) error { return os.Symlink("nowhere", path) },
+			"second name":   os.Link,
+			"pipe":          func(_, path string) error { return syscall.Mkfifo(path, 0o600) },
+		} {
+			if kind == "second name" && name != lockName && name != Name {
+				continue // SQLite's own, which root never opens in somebody else's directory
+			}
+			dir, victim := t.TempDir(), filepath.Join(t.TempDir(), "victim")
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(victim, []byte("precious"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Stat(victim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if os.Geteuid() == 0 {
+				// The directory is somebody else's, as an attacker's is.
+				if err := os.Chown(dir, 65534, 65534); err != nil {
+					t.Fatal(err)
+				}
+			}
+			path := filepath.Join(dir, name)
+			if err := plant(victim, path); err != nil {
+				t.Fatal(err)
+			}
+			if name == lockName {
+				_, err = TryLock(dir)
+			} else {
+				_, err = Open(t.Context(), dir, key)
+			}
+			hinted(t, err, hintOdd)
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("%s as a %s: %v", name, kind, err)
+			}
+			after, err := os.Stat(victim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			was, is := before.Sys().(*syscall.Stat_t), after.Sys().(*syscall.Stat_t)
+			if before.Mode() != after.Mode() || was.Uid != is.Uid || was.Gid != is.Gid || was.Size != is.Size {
+				t.Errorf("%s as a %s: the victim is %v of %d:%d now, was %v of %d:%d", name, kind, after.Mode(), is.Uid, is.Gid, before.Mode(), was.Uid, was.Gid)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "nowhere")); err == nil {
+				t.Errorf("%s as a %s: made what it points to", name, kind)
+			}
+		}
+	}
+}
+
+// What root makes in another user's directory is that user's; what was there already
+// stays whose it was.
+func TestWhoseFiles(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(dir, lockName)
+	if err := os.WriteFile(old, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	made, want := filepath.Join(dir, Name), uint32(os.Geteuid())
+	if os.Geteuid() == 0 {
+		want = 65534
+		if err := os.Chown(dir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock, err := TryLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	l, err := Open(t.Context(), dir, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, uid := range map[string]uint32{old: uint32(os.Geteuid()), made: want} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Uid; got != uid || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s belongs to %d with mode %v, want %d", name, got, info.Mode(), uid)
+		}
+	}
+}

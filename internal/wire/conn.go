@@ -36,6 +36,7 @@ type conn struct {
 	remote string
 	tls    *tls.ConnectionState // nil without TLS
 	state  atomic.Int32         // connState
+	place  *place               // among all connections
 	ctx    context.Context      // ends with the connection and with Serve's
 	base   *http.Request        // carries ctx
 
@@ -89,7 +90,7 @@ func (c *conn) serveOne(wait time.Duration) bool {
 	if reason != "" {
 		return c.refuse(reason)
 	}
-	if !c.state.CompareAndSwap(int32(connIdle), int32(connActive)) {
+	if !c.place.work() || !c.state.CompareAndSwap(int32(connIdle), int32(connActive)) {
 		c.close(false)
 		return false
 	}
@@ -215,11 +216,17 @@ func (c *conn) settle(w *response, whole bool) bool {
 		c.close(true)
 		return false
 	}
+	c.place.wait(queueSilent)
 	return true
 }
 
 // refuse counts and answers what is refused, and ends the connection. It returns false.
+// What came of a connection that gave way to another has been counted.
 func (c *conn) refuse(reason Reason) bool {
+	if c.place.gaveWay() {
+		c.close(false)
+		return false
+	}
 	c.s.refused(c.nc, reason)
 	c.close(c.out.write([]byte(refusal)) == nil)
 	return false

@@ -368,7 +368,15 @@ func TestServerHandshakesItself(t *testing.T) {
 }
 
 func TestCrowdCountsIPv6ByNetwork(t *testing.T) {
-	c := newCrowd(10, 2)
+	c := newCrowd(10, 2, 0)
+	var first *place
+	enter := func(addr string) Reason {
+		p, reason := c.enter(sourceOf(remoteText(addr)), func() { t.Error("somebody gave way") })
+		if first == nil {
+			first = p
+		}
+		return reason
+	}
 	for i, tc := range []struct {
 		addr string
 		want Reason
@@ -376,12 +384,12 @@ func TestCrowdCountsIPv6ByNetwork(t *testing.T) {
 		{"[2001:db8::1]:1", ""}, {"[2001:db8::2]:1", ""}, {"[2001:db8::3]:1", ReasonTooManyOfOne}, {"[2001:db8:0:1::1]:1", ""},
 		{"192.0.2.1:1", ""}, {"[::ffff:192.0.2.1]:1", ""}, {"192.0.2.1:2", ReasonTooManyOfOne},
 	} {
-		if got := c.enter(sourceOf(remoteText(tc.addr))); got != tc.want {
+		if got := enter(tc.addr); got != tc.want {
 			t.Errorf("%d: %s: %q", i, tc.addr, got)
 		}
 	}
-	c.leave(sourceOf(remoteText("[2001:db8::9]:1")))
-	if got := c.enter(sourceOf(remoteText("[2001:db8::3]:1"))); got != "" {
+	first.leave()
+	if got := enter("[2001:db8::3]:1"); got != "" {
 		t.Errorf("after one left: %q", got)
 	}
 }

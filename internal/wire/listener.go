@@ -23,7 +23,10 @@ type TLSOptions struct {
 	HandshakeTimeout time.Duration
 	// MaxPending bounds the connections between accept and the end of their
 	// handshake; default 512. MaxPendingPerAddr bounds those of one address
-	// (IPv6: one /64); default 64. More are closed at once without a byte.
+	// (IPv6: one /64); default 64. More of one address are closed at once without a
+	// byte. Where there are too many in all, the oldest that has not sent its whole
+	// ClientHello is closed in place of the newcomer, or else the oldest that has
+	// stood still in its handshake for two seconds.
 	MaxPending, MaxPendingPerAddr int
 	// Refused is told why a connection did not come through; it must be quick
 	// and safe for concurrent use. The string is a Reason. May be nil.
@@ -57,6 +60,10 @@ type TLSListener struct {
 	wg    sync.WaitGroup
 }
 
+// handshakePatience is how long a handshake may take before it gives way to a
+// newcomer where there are too many. From far away one takes half a second.
+const handshakePatience = 2 * time.Second
+
 // ListenTLS makes a TLSListener over inner. It starts nothing: the first Accept does.
 func ListenTLS(inner net.Listener, cfg *tls.Config, opt TLSOptions) *TLSListener {
 	if opt.HelloTimeout <= 0 {
@@ -73,7 +80,7 @@ func ListenTLS(inner net.Listener, cfg *tls.Config, opt TLSOptions) *TLSListener
 	}
 	return &TLSListener{
 		inner: inner, config: cfg, opt: opt,
-		pending: newCrowd(opt.MaxPending, opt.MaxPendingPerAddr),
+		pending: newCrowd(opt.MaxPending, opt.MaxPendingPerAddr, handshakePatience),
 		ready:   make(chan *Conn),
 		failed:  make(chan struct{}),
 		closing: make(chan struct{}),
@@ -171,8 +178,8 @@ func (l *TLSListener) sleep(d time.Duration) bool {
 
 // admit starts a connection's handshake if there is room.
 func (l *TLSListener) admit(c net.Conn) {
-	source := sourceOf(c.RemoteAddr())
-	if reason := l.pending.enter(source); reason != "" {
+	p, reason := l.pending.enter(sourceOf(c.RemoteAddr()), func() { _ = c.Close() })
+	if reason != "" {
 		_ = c.Close()
 		l.refused(c, reason)
 		return
@@ -180,6 +187,7 @@ func (l *TLSListener) admit(c net.Conn) {
 	l.mu.Lock()
 	if l.conns == nil {
 		l.mu.Unlock()
+		p.leave()
 		_ = c.Close()
 		return
 	}
@@ -188,11 +196,14 @@ func (l *TLSListener) admit(c net.Conn) {
 	l.mu.Unlock()
 	go func() {
 		defer l.wg.Done()
-		defer l.pending.leave(source)
-		done, reason := l.shake(c)
+		defer p.leave()
+		done, reason := l.shake(c, p)
 		l.mu.Lock()
 		delete(l.conns, c)
 		l.mu.Unlock()
+		if !p.work() {
+			done, reason = nil, ReasonTooMany // closed already, for a newcomer
+		}
 		if done == nil {
 			_ = c.Close() // the connection below TLS: nothing is written, no alert either
 			l.refused(c, reason)
@@ -207,7 +218,7 @@ func (l *TLSListener) admit(c net.Conn) {
 }
 
 // shake makes a connection's handshake: hello, verdict, TLS.
-func (l *TLSListener) shake(c net.Conn) (*Conn, Reason) {
+func (l *TLSListener) shake(c net.Conn, p *place) (*Conn, Reason) {
 	if err := c.SetDeadline(time.Now().Add(l.opt.HelloTimeout)); err != nil {
 		return nil, ReasonHello
 	}
@@ -222,6 +233,7 @@ func (l *TLSListener) shake(c net.Conn) (*Conn, Reason) {
 	if l.opt.Admit != nil && !l.opt.Admit(hello, c) {
 		return nil, ReasonName
 	}
+	p.wait(queueSlow)
 	if err := c.SetDeadline(time.Now().Add(l.opt.HandshakeTimeout)); err != nil {
 		return nil, ReasonHandshake
 	}

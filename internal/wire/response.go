@@ -145,7 +145,7 @@ func hasClose(v string) bool {
 func (w *response) appendFraming(b []byte, final bool) []byte {
 	if _, own := w.header["Date"]; !own {
 		b = append(b, "Date: "...)
-		b = w.c.s.appendDate(b)
+		b = append(b, w.c.s.dateNow()...)
 		b = append(b, "\r\n"...)
 	}
 	length := w.declared

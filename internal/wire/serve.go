@@ -22,9 +22,10 @@ type serving struct {
 	crowd  *crowd
 	http2  *http2Side
 
-	mu    sync.Mutex
-	conns map[net.Conn]*conn // nil value: not HTTP/1.1, or not yet
-	wg    sync.WaitGroup
+	mu     sync.Mutex
+	conns  map[net.Conn]*conn  // nil value: not HTTP/1.1, or not yet
+	http2s map[net.Conn]*place // of those that speak HTTP/2, as net/http knows them
+	wg     sync.WaitGroup
 }
 
 // Serve answers what comes in at l until ctx ends, then returns nil, or until l
@@ -37,9 +38,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sv := &serving{Server: s, Limits: s.Limits.withDefaults(), ctx: inner, conns: make(map[net.Conn]*conn)}
-	sv.crowd = newCrowd(sv.Limits.MaxConns, sv.Limits.MaxConnsPerAddr)
+	sv := &serving{Server: s, Limits: s.Limits.withDefaults(), ctx: inner, conns: make(map[net.Conn]*conn), http2s: make(map[net.Conn]*place)}
+	sv.crowd = newCrowd(sv.Limits.MaxConns, sv.Limits.MaxConnsPerAddr, 0)
 	sv.http2 = newHTTP2Side(sv, l.Addr())
+	told := sv.http2.server.ConnState
+	sv.http2.server.ConnState = func(nc net.Conn, state http.ConnState) {
+		sv.http2Is(nc, state)
+		told(nc, state)
+	}
 	sv.wg.Go(sv.http2.run)
 	stopped := context.AfterFunc(inner, func() { _ = l.Close() })
 	defer stopped()
@@ -76,10 +82,14 @@ func (s *serving) acceptAll(l net.Listener) error {
 	}
 }
 
-// admit serves a connection in a goroutine of its own, if there is room.
+// admit serves a connection in a goroutine of its own, if there is room. Where there
+// is none, the one that has been idle longest makes room.
 func (s *serving) admit(nc net.Conn) {
-	source := sourceOf(nc.RemoteAddr())
-	if reason := s.crowd.enter(source); reason != "" {
+	p, reason := s.crowd.enter(sourceOf(nc.RemoteAddr()), func() {
+		_ = closeBelow(nc)
+		s.refused(nc, ReasonTooMany)
+	})
+	if reason != "" {
 		_ = closeBelow(nc)
 		s.refused(nc, reason)
 		return
@@ -92,9 +102,9 @@ func (s *serving) admit(nc net.Conn) {
 			s.mu.Lock()
 			delete(s.conns, nc)
 			s.mu.Unlock()
-			s.crowd.leave(source)
+			p.leave()
 		}()
-		s.serveConn(nc)
+		s.serveConn(nc, p)
 	})
 }
 
@@ -107,12 +117,12 @@ func closeBelow(nc net.Conn) error {
 }
 
 // serveConn finds out what a connection speaks and answers it to its end.
-func (s *serving) serveConn(nc net.Conn) {
+func (s *serving) serveConn(nc net.Conn, p *place) {
 	ctx := s.ctx
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, nc)
 	}
-	c := &conn{s: s, nc: nc}
+	c := &conn{s: s, nc: nc, place: p}
 	var secure *tls.Conn
 	switch t := nc.(type) {
 	case *Conn:
@@ -121,7 +131,9 @@ func (s *serving) serveConn(nc net.Conn) {
 		secure = t
 		if reason := s.handshake(ctx, t); reason != "" {
 			_ = t.NetConn().Close()
-			s.refused(nc, reason)
+			if !p.gaveWay() {
+				s.refused(nc, reason)
+			}
 			return
 		}
 	}
@@ -129,7 +141,7 @@ func (s *serving) serveConn(nc net.Conn) {
 		state := secure.ConnectionState()
 		switch c.tls = &state; state.NegotiatedProtocol {
 		case "h2":
-			s.http2.serve(ctx, secure)
+			s.serveHTTP2(ctx, secure, p)
 			return
 		case "", "http/1.1":
 		default:
@@ -145,6 +157,31 @@ func (s *serving) serveConn(nc net.Conn) {
 		c.serve(ctx)
 	} else {
 		_ = nc.Close()
+	}
+}
+
+// serveHTTP2 hands a connection to net/http and waits for its end.
+func (s *serving) serveHTTP2(ctx context.Context, t *tls.Conn, p *place) {
+	s.mu.Lock()
+	s.http2s[t] = p
+	s.mu.Unlock()
+	s.http2.serve(ctx, t)
+	s.mu.Lock()
+	delete(s.http2s, t)
+	s.mu.Unlock()
+}
+
+// http2Is hears from net/http whether an HTTP/2 connection has streams.
+func (s *serving) http2Is(nc net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	p := s.http2s[nc]
+	s.mu.Unlock()
+	switch {
+	case p == nil:
+	case state == http.StateActive:
+		p.work()
+	case state == http.StateIdle:
+		p.wait(queueSilent)
 	}
 }
 
@@ -204,13 +241,13 @@ type dateText struct {
 	text   string
 }
 
-// appendDate appends the time as a Date header says it.
-func (s *serving) appendDate(b []byte) []byte {
+// dateNow is the time as a Date header says it.
+func (s *serving) dateNow() string {
 	now := time.Now()
 	d := s.date.Load()
 	if d == nil || d.second != now.Unix() {
 		d = &dateText{second: now.Unix(), text: now.UTC().Format(http.TimeFormat)}
 		s.date.Store(d)
 	}
-	return append(b, d.text...)
+	return d.text
 }

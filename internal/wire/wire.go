@@ -45,7 +45,7 @@ type Limits struct {
 	MaxLine         int // bytes of the request line or one header line; default 24570, as many as Home Assistant takes
 	MaxHead         int // bytes of request line and headers together; default 32768
 	MaxHeaders      int // header lines; default 100 (Home Assistant takes fewer than 300)
-	MaxConns        int // connections at one time; default 4096
+	MaxConns        int // connections at one time; default 4096. One more takes the place of the one that has been idle longest
 	MaxConnsPerAddr int // the same of one address (IPv6: one /64); default 512
 
 	HandshakeTimeout time.Duration // TLS handshake, where the listener has not made it; default 10 s
