@@ -174,10 +174,11 @@ func (h *http2Side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	hw := &http2Writer{ResponseWriter: w, t: http2Timers{h: h, r: r, control: control}}
 	t := &hw.t
-	if r.ContentLength == 0 {
+	length, body := r.ContentLength, r.Body
+	if length == 0 {
 		r.Body = http.NoBody
 	} else {
-		r.Body = &http2Body{ReadCloser: r.Body, t: t}
+		r.Body = &http2Body{ReadCloser: body, t: t}
 	}
 	defer t.stop()
 	defer func() {
@@ -189,11 +190,24 @@ func (h *http2Side) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	h.s.Handler.ServeHTTP(hw, r)
+	if length > 0 && length <= leftMax {
+		// A stream whose body nobody read is reset, which some clients take for an error
+		// although the answer is whole (curl's 92). What is small is read instead.
+		if control.SetReadDeadline(time.Now().Add(leftTime)) == nil {
+			_, _ = io.Copy(io.Discard, io.LimitReader(body, leftMax))
+		}
+	}
 	if hw.wrote {
 		// What net/http still holds is written after we return.
 		_ = t.control.SetWriteDeadline(time.Now().Add(h.s.Limits.WriteTimeout))
 	}
 }
+
+// leftMax and leftTime bound what is read of a body that a handler left, in bytes.
+const (
+	leftMax  = 64 << 10
+	leftTime = time.Second
+)
 
 // stackRoom is what handlers need of a stack, about.
 const stackRoom = 5 << 10

@@ -492,3 +492,39 @@ func TestHTTP2SideBySide(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// An answer to a small body that nobody read ends its stream as any other does.
+func TestHTTP2SmallBodyLeftUnread(t *testing.T) {
+	ts := serveTLS(t, Limits{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	f := ts.framed(t)
+	answered := 0
+	for n := range uint32(20) {
+		id := 2*n + 1
+		if err := f.request(id, false, h2post("content-length", "2")...); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond) // the handler has returned before the body comes
+		if err := f.WriteData(id, true, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		for ended := false; !ended; {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch frame := frame.(type) {
+			case *http2.RSTStreamFrame:
+				t.Fatalf("stream %d is reset: %v", frame.StreamID, frame.ErrCode)
+			case *http2.HeadersFrame:
+				ended = frame.StreamEnded()
+				answered++
+			}
+		}
+	}
+	if answered != 20 {
+		t.Errorf("%d answers", answered)
+	}
+}
