@@ -1,0 +1,172 @@
+package lan
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+var errNothing = errors.New("cannot be read")
+
+func prefixes(all ...string) (p []netip.Prefix) {
+	for _, s := range all {
+		p = append(p, netip.MustParsePrefix(s))
+	}
+	return p
+}
+
+// links are those of a reading that never changes.
+func links(r reading) *Links {
+	return &Links{read: func() (reading, error) { return r, nil }, now: time.Now}
+}
+
+// A source is at home only as a neighbour on a home's own link: not a router, not a
+// bridge's inhabitant, not this machine, not a neighbour in a computing centre.
+func TestAtHome(t *testing.T) {
+	home := links(reading{
+		links: []link{
+			{name: "lo", prefixes: prefixes("127.0.0.1/8", "::1/128"), loopback: true},
+			{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64", "2001:db8:1::10/64", "fe80::1/64")},
+			{name: "docker0", prefixes: prefixes("172.17.0.1/16"), hollow: true},
+			{name: "br0", prefixes: prefixes("192.168.7.1/24")},
+			{name: "wg0", prefixes: prefixes("10.9.0.1/24"), tunnel: true},
+		},
+		routers: []netip.Addr{netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("fe80::ff")},
+	})
+	rented := links(reading{links: []link{{name: "eth0", prefixes: prefixes("203.0.113.10/24", "10.1.0.5/16")}}})
+	shared := links(reading{links: []link{{name: "eth0", prefixes: prefixes("100.64.3.4/10")}}})
+	for _, c := range []struct {
+		links *Links
+		addr  string
+		want  bool
+	}{
+		{home, "192.168.1.20", true},
+		{home, "::ffff:192.168.1.20", true},
+		{home, "fd00:1::20", true},
+		{home, "2001:db8:1::20", true},
+		{home, "192.168.7.20", true},
+		{home, "192.168.1.1", false},  // the router: hairpin NAT
+		{home, "192.168.1.10", false}, // this machine: a proxy's end
+		{home, "172.17.0.5", false},   // a container, or Docker's proxy
+		{home, "10.9.0.2", false},     // the other end of a tunnel
+		{home, "127.0.0.1", false},
+		{home, "192.168.2.20", false},
+		{home, "203.0.113.7", false},
+		{home, "2001:db8:2::1", false},
+		{rented, "203.0.113.11", false},
+		{rented, "10.1.0.6", false},
+		{shared, "100.64.3.5", false},
+	} {
+		if got := c.links.AtHome(netip.MustParseAddr(c.addr)); got != c.want {
+			t.Errorf("%s: %t", c.addr, got)
+		}
+	}
+	broken := &Links{read: func() (reading, error) { return reading{}, errNothing }, now: time.Now}
+	if broken.AtHome(netip.MustParseAddr("192.168.1.20")) {
+		t.Error("somebody is at home where nothing can be read")
+	}
+	if (&Links{read: func() (reading, error) { return reading{}, nil }, now: time.Now}).AtHome(netip.Addr{}) {
+		t.Error("no address is at home")
+	}
+}
+
+// An interface that went away is forgotten after a moment.
+func TestLinksAreReadAgain(t *testing.T) {
+	now, read := time.Now(), 0
+	l := &Links{now: func() time.Time { return now }, read: func() (reading, error) {
+		read++
+		if read > 1 {
+			return reading{}, nil
+		}
+		return reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24")}}}, nil
+	}}
+	source := netip.MustParseAddr("192.168.1.20")
+	if !l.AtHome(source) || !l.AtHome(source) || read != 1 {
+		t.Errorf("read %d times", read)
+	}
+	now = now.Add(fresh)
+	if l.AtHome(source) {
+		t.Error("the link is gone, and the source at home")
+	}
+}
+
+// The door answers to its names and this machine's addresses with its own port.
+func TestHostAllowed(t *testing.T) {
+	d := &Door{names: []string{"house.local"}, port: 8443, links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}
+	for host, want := range map[string]bool{
+		"house.local:8443": true, "192.168.1.10:8443": true, "[fd00:1::10]:8443": true,
+		"house.local": false, "house.local:443": false, "house.local:08443": false, "other.local:8443": false, "192.168.1.11:8443": false,
+		"fd00:1::10:8443": false, "[fd00:1::10]": false, "[192.168.1.10]:8443": false, "[fd00:1:0::10]:8443": false, "192.168.1.10:8443:1": false, "": false, ":8443": false,
+	} {
+		if d.HostAllowed(host) != want {
+			t.Errorf("%q: %t", host, !want)
+		}
+	}
+	if got := d.Origins(); len(got) != 1 || got[0] != "https://house.local:8443" {
+		t.Errorf("origins %v", got)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	got, err := parseRoutes(strings.NewReader("Iface\tDestination\tGateway \tFlags\n" + "eth0\t00000000\t0101A8C0\t0003\t0\n" + "eth0\t0001A8C0\t00000000\t0001\t0\n"))
+	if err != nil || len(got) != 1 || got[0].String() != "192.168.1.1" {
+		t.Errorf("%v, %v", got, err)
+	}
+	got, err = parseRoutes6(strings.NewReader("00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe8000000000000000000000000000ff 00000400 1 0 00000003 eth0\n" +
+		"fd000001000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 1 0 00000001 eth0\n"))
+	if err != nil || len(got) != 1 || got[0].String() != "fe80::ff" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, text := range []string{"x\neth0\t1\n", "x\neth0\t0\tzz\t3\n", "x\neth0\t0\t0\tzz\n"} {
+		if _, err := parseRoutes(strings.NewReader(text)); err == nil {
+			t.Errorf("%q is read", text)
+		}
+	}
+	for _, text := range []string{"a b\n", "0 0 0 0 zz 0 0 0 3\n", "0 0 0 0 fe8000000000000000000000000000ff 0 0 0 zz\n"} {
+		if _, err := parseRoutes6(strings.NewReader(text)); err == nil {
+			t.Errorf("%q is read", text)
+		}
+	}
+}
+
+// A bridge without a network card has containers and virtual machines on it alone.
+func TestHollowBridge(t *testing.T) {
+	file := &fstest.MapFile{}
+	sys := fstest.MapFS{
+		"eth0/device":         file,
+		"docker0/bridge/x":    file,
+		"docker0/brif/veth1":  file,
+		"veth1/ifindex":       file,
+		"br0/bridge/x":        file,
+		"br0/brif/eth0":       file,
+		"br1/bridge/x":        file,
+		"br1/brif/bond0":      file,
+		"bond0/lower_eth1/x":  file,
+		"br2/bridge/x":        file,
+		"br3/bridge/x":        file,
+		"br3/brif/veth2":      file,
+		"veth2/addr_len":      file,
+		"wlan0/device/vendor": file,
+	}
+	for name, want := range map[string]bool{"eth0": false, "docker0": true, "br0": false, "br1": false, "br2": true, "br3": true, "wlan0": false} {
+		if got := isHollow(sys, name); got != want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// This very machine can be read, and is never at home to itself.
+func TestThisMachine(t *testing.T) {
+	l := NewLinks()
+	if len(l.Addrs()) == 0 {
+		t.Fatal("no address was read")
+	}
+	for _, a := range l.Addrs() {
+		if l.AtHome(a) {
+			t.Errorf("%s is at home to itself", a)
+		}
+	}
+}
