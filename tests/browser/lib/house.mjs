@@ -76,7 +76,8 @@ export async function until(what, probe, within = 10_000, every = 50) {
   let last;
   for (;;) {
     try {
-      const value = await probe();
+      // A page that goes elsewhere in the middle may leave a probe without an answer for ever.
+      const value = await inTime(probe(), Math.max(1000, deadline - Date.now()));
       if (value) return value;
     } catch (error) {
       last = error;
@@ -84,6 +85,13 @@ export async function until(what, probe, within = 10_000, every = 50) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${within} ms${last ? ` (${last.message})` : ""}`);
     await new Promise((wake) => setTimeout(wake, every));
   }
+}
+
+/** What a promise comes to, within ms. */
+function inTime(promise, ms) {
+  let timer;
+  const late = new Promise((_, fail) => (timer = setTimeout(() => fail(new Error("no answer")), ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Fails with what unless it holds. */

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Browser } from "../lib/browser.mjs";
+import { demoFrontend } from "../lib/demo.mjs";
 import { Gatehouse } from "../lib/gatehouse.mjs";
 import { expect, until } from "../lib/house.mjs";
 import * as pages from "../lib/pages.mjs";
@@ -55,12 +56,13 @@ export async function ourPages(house, { start, title }) {
       });
       await step("sign out and in again by keyboard", async () => {
         await pages.goOn(page, "keyboard");
+        await demoFrontend.seesLogin(page); // the home's page has gone on to its login by itself
         await pages.signOut(page, gate, "keyboard");
         await judge("signed out");
         await page.goto(`${gate.url}/`);
         await pages.seesSignIn(page);
         await pages.signInByKeyboard(page);
-        await until("let in", async () => (await page.evaluate(() => fetch("/manifest.json").then((r) => r.status))) === 200);
+        await demoFrontend.seesLogin(page);
       });
       await step("one's own page, and who asks there", async () => {
         await pages.visit(page, `${gate.url}/_gatehouse/auth/`);
