@@ -353,6 +353,7 @@ type invitee struct {
 type inviteDocument struct {
 	SchemaVersion int    `json:"schema_version"`
 	Link          string `json:"link"`
+	Code          string `json:"code,omitempty"` // the same, to type on the sign-in page
 	Person        string `json:"person,omitempty"`
 	Role          string `json:"role"`
 	Expires       string `json:"expires"`
@@ -375,7 +376,11 @@ func invite(ctx context.Context, h *house, in invitee) (doc inviteDocument, err 
 	if err != nil {
 		return doc, refused(err, in.Name)
 	}
-	return inviteDocument{schemaVersion, base + "/_gatehouse/auth/invite/" + inv.Code, inv.Person, inv.Role.String(), stamp(inv.Expires)}, nil
+	doc = inviteDocument{schemaVersion, base + "/_gatehouse/auth/invite/" + inv.Code, "", inv.Person, inv.Role.String(), stamp(inv.Expires)}
+	if !in.Owner && inv.Role < policy.RoleOwner {
+		doc.Code = inv.Code
+	}
+	return doc, nil
 }
 
 // base is where people reach the house: https://host[:port].

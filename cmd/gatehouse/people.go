@@ -214,9 +214,9 @@ func (a *app) newInviteCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Make a link that makes a browser or an app known, or a token for a program",
-		Long: `Makes a link, and its QR code, that makes one browser of a person known, once. A
-companion app is let in by the same link, opened in the app's own sign-in. The link is
-a key: send it by a way that you trust. With --owner it makes the first owner, within
+		Long: `Makes a link, and its QR code, that makes one browser of a person known, once. In a
+companion app, which opens no links, a member types the name and the code instead. The
+link is a key: send it by a way that you trust. With --owner it makes the first owner, within
 15 minutes, and only while there is none.
 
 With --program it makes a token of Home Assistant's for a program of that person's,
@@ -256,6 +256,9 @@ such as a script, and shows it once. The token works through the gateway for wha
 					fmt.Fprint(w, "\n"+qrText(doc.Link, a.getenv("NO_COLOR") == "")+"\n")
 				}
 				a.note("%s; it ends %s", whom, ago(doc.Expires))
+				if doc.Code != "" {
+					a.note("in a companion app, on the sign-in page: the name %s and the code %s", doc.Person, doc.Code)
+				}
 			})
 		},
 	}

@@ -194,3 +194,43 @@ func TestNoPasskeysInApps(t *testing.T) {
 		t.Error("in an app's web view")
 	}
 }
+
+// In an app, whose web view opens no link, a member types the code of an invitation.
+func TestSignInByInvitation(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	olga := newPhone(t)
+	h.becomeOwner(olga)
+	for _, name := range []string{"Anna", "Ben"} {
+		_, err := h.AddPerson(ctx, name, policy.RoleMember, "", "")
+		h.must(err)
+	}
+	inv, err := h.Invite(ctx, "Anna")
+	h.must(err)
+	own, err := h.Invite(ctx, "Olga")
+	h.must(err)
+	v := visit("")
+	v.UserAgent = appUA
+	before := h.failures()
+	for name, code := range map[string]string{"Ben": inv.Code, "": inv.Code, "Olga": own.Code, "Zoe": inv.Code, "Anna": own.Code} {
+		if cookie, err := h.SignInCode(ctx, v, name, code); err != ErrRefused || cookie != "" {
+			t.Errorf("%q: %q, %v", name, cookie, err)
+		}
+	}
+	if n := h.failures() - before; n != 5 {
+		t.Errorf("%d failures were counted", n)
+	}
+	cookie, err := h.SignInCode(ctx, v, "anna", strings.ToUpper(inv.Code))
+	h.must(err)
+	if r := h.stands(cookie, StandingLive, policy.ProofDevice); r.Who.Name != "Anna" || r.Who.Kind != KindApp {
+		t.Errorf("let in as %+v", r.Who)
+	}
+	if _, err := h.SignInCode(ctx, v, "Anna", inv.Code); err != ErrRefused {
+		t.Errorf("twice: %v", err)
+	}
+	late, err := h.Invite(ctx, "Anna")
+	h.must(err)
+	h.pass(inviteFor)
+	if _, err := h.SignInCode(ctx, v, "Anna", late.Code); err != ErrRefused {
+		t.Errorf("too late: %v", err)
+	}
+}

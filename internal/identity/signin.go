@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/ledger"
+	"gatehouse/internal/policy"
 )
 
 // BeginSignIn begins a sign-in by passkey. Nobody is named: the authenticator knows
@@ -55,8 +56,9 @@ func (i *Identity) SignInPasskey(ctx context.Context, v Visit, ceremonyID string
 	return cookie, err
 }
 
-// SignInCode lets a browser in by the code of an authenticator app or a recovery
-// code. The cookie is as with SignInPasskey. ErrRefused for everything that is wrong.
+// SignInCode lets a browser in by the code of an authenticator app, a recovery code or,
+// where a link cannot be opened, as in a companion app, the code of an invitation. The
+// cookie is as with SignInPasskey. ErrRefused for everything that is wrong.
 func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (cookie string, err error) {
 	if len(name) > maxName {
 		name = "" // nobody's
@@ -79,6 +81,9 @@ func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (
 		}
 		return i.letIn(ctx, v, p, func(tx *ledger.Tx) error { return spendTOTP(tx, p.id, step) }, func() { p.totpStep = step })
 	}
+	if invite, ok := parseCode(code, inviteLen); ok {
+		return i.signInInvited(ctx, v, account, p, invite)
+	}
 	typed, ok := parseCode(code, recoveryLen)
 	h, found := i.recoveryCode(p, typed)
 	if !ok || !found {
@@ -89,6 +94,23 @@ func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (
 		i.emit(event.RecoveryUsed, &v, p, "", "")
 	}
 	return cookie, err
+}
+
+// signInInvited takes the invitation of a person by its code. An owner's is for its
+// link alone: an owner has to have something to sign in with.
+func (i *Identity) signInInvited(ctx context.Context, v Visit, account string, p *person, code string) (string, error) {
+	i.mu.RLock()
+	inv := i.invitations[hashOf(code)]
+	theirs := inv != nil && p != nil && inv.person == p && p.role < policy.RoleOwner
+	i.mu.RUnlock()
+	if !theirs {
+		return i.refuseCode(v, account, p)
+	}
+	e, err := i.EnrolBrowser(ctx, v, code)
+	if errors.Is(err, ErrNoInvitation) {
+		return "", ErrRefused // it ran out, which has been counted
+	}
+	return e.Cookie, err
 }
 
 // refuseCode is where every wrong code ends.

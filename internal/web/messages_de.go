@@ -17,7 +17,7 @@ func german() *messages {
 		WithPasskey:   "Mit Passkey anmelden",
 		NameLabel:     "Dein Name",
 		CodeLabel:     "Code",
-		CodeHint:      "Sechs Ziffern aus deiner Authenticator-App oder ein Wiederherstellungscode.",
+		CodeHint:      "Sechs Ziffern aus deiner Authenticator-App, ein Wiederherstellungscode oder der Code einer Einladung.",
 		WithCode:      "Mit Code anmelden",
 		AskDevice:     "Ein angemeldetes Gerät fragen",
 		Refused:       "Das hat nicht geklappt. Prüfe deine Eingabe und versuche es noch einmal.",

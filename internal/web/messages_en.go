@@ -17,7 +17,7 @@ func english() *messages {
 		WithPasskey:   "Sign in with a passkey",
 		NameLabel:     "Your name",
 		CodeLabel:     "Code",
-		CodeHint:      "Six digits from your authenticator app, or a recovery code.",
+		CodeHint:      "Six digits from your authenticator app, a recovery code, or the code of an invitation.",
 		WithCode:      "Sign in with a code",
 		AskDevice:     "Ask a device that is already signed in",
 		Refused:       "That did not work. Check what you entered and try again.",
