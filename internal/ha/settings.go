@@ -190,13 +190,18 @@ func readStored(fsys fs.FS, name string) (text []byte, s stored, err error) {
 	if text, err = readFile(fsys, name, maxSettingsFile); err != nil {
 		return nil, s, err
 	}
+	s, err = parseStored(name, text)
+	return text, s, err
+}
+
+func parseStored(name string, text []byte) (s stored, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, s, inFile(name, err)
+		return s, inFile(name, err)
 	}
 	if s.Key != path.Base(name) || s.Version < 1 || len(s.Data) == 0 {
-		return nil, s, fmt.Errorf("read %s: not a file of Home Assistant's storage", name)
+		return s, fmt.Errorf("read %s: not a file of Home Assistant's storage", name)
 	}
-	return text, s, nil
+	return s, nil
 }
 
 // onboardingSteps are all that a finished onboarding has done (components/onboarding/const.py).
@@ -238,6 +243,12 @@ func (s *Settings) readStorage(fsys fs.FS) (found bool, err error) {
 		return false, nil
 	case err != nil:
 		return false, err
+	}
+	return s.fromStorage(text, file)
+}
+
+func (s *Settings) fromStorage(text []byte, file stored) (found bool, err error) {
+	switch {
 	case file.Version == 1:
 		return false, nil
 	case file.Version > 3:

@@ -42,11 +42,16 @@ type yamlFiles struct {
 	bytes int
 	steps int // values looked at
 	read  map[string]*yaml.Node
+	// instead are texts that take the place of files, or nil.
+	instead map[string][]byte
 }
 
 // readYAML reads the http settings of configuration.yaml and its packages.
 func (s *Settings) readYAML(fsys fs.FS) error {
-	y := &yamlFiles{fsys: fsys, read: map[string]*yaml.Node{}}
+	return s.fromYAML(&yamlFiles{fsys: fsys, read: map[string]*yaml.Node{}})
+}
+
+func (s *Settings) fromYAML(y *yamlFiles) error {
 	root, err := y.load(configurationFile)
 	if err != nil {
 		return err
@@ -207,7 +212,7 @@ func (y *yamlFiles) load(name string) (yamlValue, error) {
 	if len(y.read) >= maxYAMLFiles {
 		return yamlValue{}, fmt.Errorf("read %s: more than %d files", name, maxYAMLFiles)
 	}
-	text, err := readFile(y.fsys, name, maxYAMLFile)
+	text, err := y.text(name)
 	if err != nil {
 		return yamlValue{}, err
 	}
@@ -220,6 +225,13 @@ func (y *yamlFiles) load(name string) (yamlValue, error) {
 	}
 	y.read[name] = node
 	return yamlValue{name, node}, nil
+}
+
+func (y *yamlFiles) text(name string) ([]byte, error) {
+	if text, ok := y.instead[name]; ok {
+		return text, nil
+	}
+	return readFile(y.fsys, name, maxYAMLFile)
 }
 
 // parseYAML reads a file of one document, or of none, which is null. A key that comes

@@ -57,6 +57,41 @@ func (c *Client) RemoveApp(ctx context.Context, deviceID string) (found bool, er
 	return found, nil
 }
 
+// A Webhook is an address that Home Assistant answers on to whoever knows its id.
+type Webhook struct {
+	ID        string // secret
+	Domain    string // the integration that answers: mobile_app, automation
+	Name      string
+	LocalOnly bool     // only senders in the home's own networks are heard
+	Methods   []string // POST, PUT and so on
+}
+
+// Webhooks lists the webhooks that there are now, at the earliest when Home Assistant
+// is running. From 2026.8 on it wants an administrator.
+//
+// Those of apps that were removed are among them, once Home Assistant has restarted, by
+// the name "Deleted Webhook": it answers them 410 (components/mobile_app/__init__.py).
+func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
+	var said []struct {
+		ID        string   `json:"webhook_id"`
+		Domain    string   `json:"domain"`
+		Name      string   `json:"name"`
+		LocalOnly bool     `json:"local_only"`
+		Methods   []string `json:"allowed_methods"`
+	}
+	if err := c.call(ctx, "webhook/list", nil, &said); err != nil {
+		return nil, fmt.Errorf("list the webhooks: %w", err)
+	}
+	list := make([]Webhook, 0, len(said))
+	for _, w := range said {
+		if w.ID == "" {
+			return nil, fmt.Errorf("list the webhooks: %w: one has no id", ErrNotHomeAssistant)
+		}
+		list = append(list, Webhook(w))
+	}
+	return list, nil
+}
+
 // removeEntry removes a config entry; that it is gone already is no error.
 func (c *Client) removeEntry(ctx context.Context, id string) error {
 	if c.token == nil {

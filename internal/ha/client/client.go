@@ -87,6 +87,9 @@ type Config struct {
 	// Token returns an access token for what is asked in somebody's name. It may be
 	// nil, and then such questions fail with ErrInvalidAuth.
 	Token func(context.Context) (string, error)
+	// Dial makes every connection, over HTTP and for WebSockets, in place of the
+	// ordinary dialer: for a home that has moved from its address. It may be nil.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // New makes a Client. Nothing is started.
@@ -98,13 +101,17 @@ func New(c Config) (*Client, error) {
 	case base.User != nil, base.Path != "" && base.Path != "/", base.RawQuery != "", base.Fragment != "":
 		return nil, errors.New("ha/client: Home Assistant's address must be no more than a scheme, a host and a port")
 	}
+	dial := c.Dial
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
 	return &Client{
 		base:  &url.URL{Scheme: base.Scheme, Host: base.Host},
 		token: c.Token,
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                  nil, // never by way of a proxy from the environment
-				DialContext:            (&net.Dialer{Timeout: dialTime}).DialContext,
+				DialContext:            within(dialTime, dial),
 				TLSHandshakeTimeout:    dialTime,
 				ResponseHeaderTimeout:  requestTime,
 				MaxResponseHeaderBytes: headerMax,
@@ -114,6 +121,15 @@ func New(c Config) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// within bounds the time that a connection takes.
+func within(most time.Duration, dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, most)
+		defer cancel()
+		return dial(ctx, network, addr)
+	}
 }
 
 // WithToken returns a Client of the same Home Assistant that asks with this access token.
@@ -195,6 +211,30 @@ func (c *Client) postJSON(ctx context.Context, path string, document, result any
 	a, err := c.ask(ctx, http.MethodPost, path, "application/json", body, nil)
 	if err != nil {
 		return err
+	}
+	return a.into(http.MethodPost, path, result)
+}
+
+// postAs is postJSON in the name of the Client's own token.
+func (c *Client) postAs(ctx context.Context, path string, document, result any) error {
+	if c.token == nil {
+		return fmt.Errorf("%w: there is no token", ErrInvalidAuth)
+	}
+	token, err := c.token(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("ask Home Assistant: %w", err)
+	}
+	a, err := c.ask(ctx, http.MethodPost, path, "application/json", body, http.Header{"Authorization": {"Bearer " + token}})
+	switch {
+	case err != nil:
+		return err
+	case a.status == http.StatusUnauthorized:
+		// 401 stands for an unknown token and for a user without the right alike.
+		return fmt.Errorf("%w: %w", ErrUnauthorized, &StatusError{Method: http.MethodPost, Path: path, Status: a.status})
 	}
 	return a.into(http.MethodPost, path, result)
 }

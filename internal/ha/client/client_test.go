@@ -90,6 +90,8 @@ func everything(ctx context.Context, c *client.Client) map[string]error {
 	_, errs["HTTPConfig"] = c.HTTPConfig(ctx)
 	_, errs["Configure"] = c.Configure(ctx, nil)
 	errs["Promote"] = c.Promote(ctx)
+	_, errs["Webhooks"] = c.Webhooks(ctx)
+	_, errs["CheckConfig"] = c.CheckConfig(ctx)
 	return errs
 }
 
@@ -270,7 +272,8 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if len(said) != 1 || said["/manifest.json X-Forwarded-For"] != 1 || asked < 18 {
+	// One is for an administrator and over HTTP: it has the token.
+	if len(said) != 2 || said["/manifest.json X-Forwarded-For"] != 1 || said["/api/config/core/check_config Authorization"] != 1 || asked < 20 {
 		t.Errorf("of %d questions some said %v", asked, said)
 	}
 }

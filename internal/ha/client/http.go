@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -164,5 +166,60 @@ func (o Options) WithProxy(addr netip.Addr) (Options, error) {
 		changed = Options{}
 	}
 	changed["use_x_forwarded_for"], changed["trusted_proxies"] = raw("true"), raw(proxies)
+	return changed, nil
+}
+
+// defaultPort is server_port where it is not set (components/http/config.py).
+const defaultPort = 8123
+
+// Hosts are the addresses that Home Assistant listens on; nil means all.
+func (o Options) Hosts() []string {
+	v, ok := o["server_host"]
+	if !ok {
+		return nil
+	}
+	var list []string
+	if json.Unmarshal(v, &list) == nil {
+		return list
+	}
+	var one string
+	if json.Unmarshal(v, &one) == nil && one != "" {
+		return []string{one}
+	}
+	return nil
+}
+
+// Port is the port that Home Assistant listens on.
+func (o Options) Port() int {
+	var port int
+	if v, ok := o["server_port"]; ok && json.Unmarshal(v, &port) == nil && port > 0 {
+		return port
+	}
+	return defaultPort
+}
+
+// WithListener returns a copy that listens on these addresses and this port. Without
+// hosts the option is left out, and Home Assistant listens on all: it refuses an empty
+// list and null (2026.11: "value must not be empty").
+func (o Options) WithListener(hosts []string, port int) (Options, error) {
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("server_port: %d is no port", port)
+	}
+	if slices.Contains(hosts, "") {
+		return nil, errors.New("server_host: a host is empty")
+	}
+	changed := maps.Clone(o)
+	if changed == nil {
+		changed = Options{}
+	}
+	delete(changed, "server_host")
+	if len(hosts) > 0 {
+		list, err := json.Marshal(hosts)
+		if err != nil {
+			return nil, fmt.Errorf("server_host: %w", err)
+		}
+		changed["server_host"] = list
+	}
+	changed["server_port"] = raw(strconv.Itoa(port))
 	return changed, nil
 }

@@ -10,11 +10,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -394,6 +397,92 @@ func liveHTTPConfig(t *testing.T, h home) {
 	wrong["trusted_proxies"] = []byte(`["10.0.0.1/8"]`) // has host bits
 	if _, err := h.Configure(ctx, wrong); !errors.As(err, &refused) || refused.Code != "invalid_format" {
 		t.Errorf("a network with host bits: %v", err)
+	}
+}
+
+// Home Assistant takes a port without hosts, but neither null nor an empty list of them.
+func TestLiveListener(t *testing.T) { each(t, liveListener) }
+
+func liveListener(t *testing.T, h home) {
+	if !h.since(t, 2026, 8) {
+		return
+	}
+	ctx := t.Context()
+	now, err := h.HTTPConfig(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hosts, port := now.Stable.Hosts(), now.Stable.Port(); !slices.Equal(hosts, []string{"127.0.0.1"}) || port == 8123 || now.Default.Port() != 8123 || now.Default.Hosts() != nil {
+		t.Errorf("listens on %v, %d; by default on %v, %d", hosts, port, now.Default.Hosts(), now.Default.Port())
+	}
+	same, err := now.Stable.WithListener([]string{"127.0.0.1"}, now.Stable.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if restart, err := h.Configure(ctx, same); restart || err != nil {
+		t.Errorf("where it listens already: restart %v, %v", restart, err)
+	}
+	var refused *client.CommandError
+	for _, none := range []string{"[]", "null"} {
+		wrong := maps.Clone(same)
+		wrong["server_host"] = []byte(none)
+		if _, err := h.Configure(ctx, wrong); !errors.As(err, &refused) || refused.Code != "invalid_format" {
+			t.Errorf("hosts %s: %v", none, err)
+		}
+	}
+	// A place that cannot be had is refused before anything restarts.
+	nowhere, err := now.Stable.WithListener([]string{"192.0.2.1"}, 18123)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Configure(ctx, nowhere); !errors.As(err, &refused) || refused.Code != "bind_failed" {
+		t.Errorf("another's address: %v", err)
+	}
+}
+
+func TestLiveWebhooks(t *testing.T) { each(t, liveWebhooks) }
+
+func liveWebhooks(t *testing.T, h home) {
+	ctx := t.Context()
+	before, err := h.Webhooks(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.Post(ctx, h.Client, "/api/mobile_app/registrations", map[string]any{"device_id": "live-webhooks", "app_id": "io.homeassistant.companion.android", "app_name": "Home Assistant",
+		"app_version": "2026.11.1", "device_name": "Live test", "manufacturer": "x", "model": "y", "os_name": "Android", "os_version": "16", "supports_encryption": false})
+	if created := (*client.StatusError)(nil); !errors.As(err, &created) || created.Status != http.StatusCreated {
+		t.Fatal(err)
+	}
+	after, err := h.Webhooks(ctx)
+	if err != nil || len(after) != len(before)+1 {
+		t.Fatalf("%d webhooks and then %d, %v", len(before), len(after), err)
+	}
+	hook := after[len(after)-1]
+	if len(hook.ID) < 32 || hook.Domain != "mobile_app" || hook.Name == "" || hook.LocalOnly || !slices.Equal(hook.Methods, []string{"POST", "PUT"}) {
+		t.Errorf("the app's webhook is %+v", hook)
+	}
+	var entries []struct {
+		ID string `json:"entry_id"`
+	}
+	if err := client.Call(ctx, h.Client, "config_entries/get", map[string]any{"domain": "mobile_app"}, &entries); err != nil || len(entries) == 0 {
+		t.Fatalf("%d registrations, %v", len(entries), err)
+	}
+	if err := client.RemoveEntry(ctx, h.Client, entries[len(entries)-1].ID); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := h.Webhooks(ctx); err != nil || len(last) != len(before) {
+		t.Errorf("%d webhooks, %v", len(last), err)
+	}
+}
+
+func TestLiveCheckConfig(t *testing.T) { each(t, liveCheckConfig) }
+
+func liveCheckConfig(t *testing.T, h home) {
+	if problem, err := h.CheckConfig(t.Context()); problem != "" || err != nil {
+		t.Errorf("%q, %v", problem, err)
+	}
+	if _, err := h.WithToken("x").CheckConfig(t.Context()); !errors.Is(err, client.ErrUnauthorized) {
+		t.Errorf("without a token that counts: %v", err)
 	}
 }
 

@@ -592,7 +592,7 @@ func pushChannel(a *ask) {
 func listWebhooks(a *ask) {
 	list := []any{object{"webhook_id": doorbell, "domain": "automation", "name": "Doorbell", "local_only": true, "allowed_methods": []any{"POST", "PUT"}}}
 	for _, ph := range a.h.phones.all() {
-		list = append(list, object{"webhook_id": ph.webhook, "domain": "mobile_app", "name": "Mobile App", "local_only": false, "allowed_methods": []any{"POST", "PUT"}})
+		list = append(list, object{"webhook_id": ph.webhook, "domain": "mobile_app", "name": "Mobile App: " + text(ph.data, "device_name"), "local_only": false, "allowed_methods": []any{"POST", "PUT"}})
 	}
 	a.result(list)
 }

@@ -13,7 +13,7 @@ import (
 const trial = 5 * time.Minute
 
 // settings are the options of the home's HTTP server (ha-protocol 4.1). The
-// address and port among them are kept and told, and change nothing here.
+// address and port among them are for whoever serves the home ([Home.Listening]).
 type settings struct {
 	mu      sync.Mutex
 	stable  object
@@ -78,6 +78,21 @@ func (s *settings) trusted() []netip.Prefix {
 	return s.proxies
 }
 
+// Listening is how the home's web server shall listen by the settings that hold: on the
+// named hosts, none of them meaning all, and a port. It is for whoever serves the home.
+func (h *Home) Listening() (hosts []string, port int) {
+	h.expireTrial()
+	s := &h.settings
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	active := s.stable
+	if s.onTrial {
+		active = s.pending
+	}
+	n, _ := active["server_port"].(int64)
+	return words(active["server_host"]), int(n)
+}
+
 // restart begins anew with what is pending, if it never failed.
 func (s *settings) restart(now time.Time) {
 	s.mu.Lock()
@@ -139,6 +154,9 @@ func plain(config object) object {
 
 func isPort(v any) bool { n, ok := v.(int64); return ok && n > 0 && n < 1<<16 }
 
+// isHosts is a list of one or more; where there is none the option is left out.
+func isHosts(v any) bool { list, ok := v.([]any); return ok && len(list) > 0 && isStrings(v) }
+
 func isNetworks(v any) bool {
 	list, ok := v.([]any)
 	return ok && !slices.ContainsFunc(list, func(e any) bool {
@@ -150,7 +168,7 @@ func isNetworks(v any) bool {
 
 // httpConfig is what http/config/configure takes.
 var httpConfig = fields(
-	may("server_host", isStrings), may("server_port", isPort), may("ssl_certificate", isFile), may("ssl_peer_certificate", isFile), may("ssl_key", isFile),
+	may("server_host", isHosts), may("server_port", isPort), may("ssl_certificate", isFile), may("ssl_peer_certificate", isFile), may("ssl_key", isFile),
 	may("cors_allowed_origins", isStrings), may("use_x_forwarded_for", isBool), may("trusted_proxies", isNetworks), may("login_attempts_threshold", isInt),
 	may("ip_ban_enabled", isBool), may("ssl_profile", oneOf("intermediate_v6", "modern_v6", "intermediate_v4", "modern_v4")), may("use_x_frame_options", isBool),
 )
