@@ -65,6 +65,10 @@ const (
 	HAUp              Kind = "ha-up"              // Home Assistant answers again
 	CertificateMade   Kind = "certificate-made"   // the local authority issued a certificate
 	PublishingStarted Kind = "publishing-started" // Home Assistant's onboarding is finished, the doors open
+	HouseOnTrial      Kind = "house-on-trial"     // Home Assistant listens behind us, or the house is closed, until somebody confirms it
+	HouseClosed       Kind = "house-closed"       // only what is known comes in, at home too
+	HouseOpened       Kind = "house-opened"       // nothing is refused at home
+	HouseReverted     Kind = "house-reverted"     // a trial is taken back
 )
 
 // sentences says each kind in words for the owner, who reads them after the time
@@ -109,6 +113,10 @@ var sentences = map[Kind]string{
 	HAUp:              "Home Assistant answers again",
 	CertificateMade:   "Certificate made",
 	PublishingStarted: "Home Assistant is set up: the doors are open",
+	HouseOnTrial:      "The house is closed on trial",
+	HouseClosed:       "The house is closed",
+	HouseOpened:       "The house is open to everybody at home",
+	HouseReverted:     "The trial is taken back",
 }
 
 // Kinds returns every kind, in the order in which they are declared.
@@ -121,6 +129,7 @@ func Kinds() []Kind {
 		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
 		HADown, HAUp, CertificateMade, PublishingStarted,
+		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
 	}
 }
 
@@ -136,7 +145,7 @@ func (k Kind) Sentence() string {
 // Severe reports whether the owner should hear of it at once.
 func (k Kind) Severe() bool {
 	switch k {
-	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved:
+	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved, HouseOpened, HouseReverted:
 		return true
 	}
 	return false

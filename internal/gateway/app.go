@@ -69,7 +69,11 @@ func (f *flight) readWebhook() {
 	if f.route != ha.RouteWebhook {
 		return
 	}
-	if t, ok := f.gw.Identity.Webhook(ha.WebhookID(f.path)); ok {
+	t, ok := f.gw.Identity.Webhook(ha.WebhookID(f.path))
+	if ok && t.Calls != nil && f.isKnown() {
+		return // a known device may call an automation's as it may call one that was never given
+	}
+	if ok && f.mayCall(t) {
 		f.hook = &t
 		f.judgeOwn(t, true)
 	}
@@ -80,7 +84,7 @@ func (f *flight) readWebhook() {
 // session ended is none of these.
 func (f *flight) mayShowToken() bool {
 	return f.upgrade && f.route == ha.RouteWebSocket && !f.isKnown() && !f.who.Revoked &&
-		(ha.CompanionApp(f.r.UserAgent()) != ha.AppNone || f.gw.Identity.ExpectsSocket(f.addr)) &&
+		(ha.CompanionApp(f.r.UserAgent()) != ha.AppNone || f.gw.Identity.ExpectsSocket(f.addr) || f.inside() && f.gw.Identity.ExpectsGiven()) &&
 		(f.known.Standing == identity.StandingNone || len(f.r.Header["Origin"]) == 0)
 }
 
@@ -142,7 +146,7 @@ func (f *flight) forwardWebhook() *refusal {
 		return &refusal{why: "webhook of a user who is not active", status: http.StatusForbidden}
 	case account.Known && account.LocalOnly && !isLocal(f.told()):
 		return &refusal{why: "webhook of a local user from outside", status: http.StatusForbidden}
-	case !f.gw.hooks.allow(f.hook.Device):
+	case !f.gw.hooks.allow(f.hook.Device, f.hook.Calls):
 		f.w.Header().Set("Retry-After", "1")
 		return &refusal{why: "webhook called too often", status: http.StatusServiceUnavailable}
 	}
@@ -184,17 +188,22 @@ func newBuckets(now func() time.Time) *buckets {
 	return &buckets{now: now, all: make(map[string]*bucket)}
 }
 
-// allow takes one from a device's bucket. There are as many buckets as known devices.
-func (b *buckets) allow(device string) bool {
+// allow takes one from a device's bucket, which fills as an app's does, or as often as
+// the owner has said of an automation's. There are as many buckets as known devices.
+func (b *buckets) allow(device string, calls *identity.Calls) bool {
+	burst, rate := float64(hookBurst), float64(hookRate)
+	if calls != nil && calls.PerMinute > 0 {
+		burst, rate = float64(calls.PerMinute), float64(calls.PerMinute)/60
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
 	k, ok := b.all[device]
 	if !ok {
-		k = &bucket{left: hookBurst, at: now}
+		k = &bucket{left: burst, at: now}
 		b.all[device] = k
 	}
-	k.left = min(hookBurst, k.left+now.Sub(k.at).Seconds()*hookRate)
+	k.left = min(burst, k.left+now.Sub(k.at).Seconds()*rate)
 	k.at = now
 	if k.left < 1 {
 		return false

@@ -17,10 +17,11 @@ const ownPrefix = "/_gatehouse/"
 
 // flight is one request on its way. Each leg fills the fields that the next reads.
 type flight struct {
-	gw   *Gateway
-	door Door
-	w    http.ResponseWriter
-	r    *http.Request
+	gw     *Gateway
+	door   Door
+	secure func(host string) string // leads to the same house with TLS; nil where this is it
+	w      http.ResponseWriter
+	r      *http.Request
 
 	// arrive
 	addr    netip.Addr
@@ -39,10 +40,13 @@ type flight struct {
 	credential policy.Credential
 	byToken    bool            // the device is known by what Home Assistant gave it, without a cookie
 	hook       *identity.Token // whose webhook is called
+	signedByHA bool            // the path is signed, by nobody whom we know
 	held       bool            // a socket whose token is still to come
 	unheld     func()          // gives the place of a held socket back
 	login      login           // what a request to Home Assistant's login says
 	toEnd      string          // a revoked device's refresh token, to be revoked in Home Assistant
+	toEndLong  string          // likewise a long-lived token,
+	toEndID    string          // and its id there
 
 	// decide
 	decision policy.Decision
@@ -56,6 +60,9 @@ func (f *flight) fly() {
 	}
 	if no == nil {
 		no = f.guarded()
+	}
+	if no == nil && f.own && f.secure != nil && !f.gw.Pages.Plain(f.r) {
+		no = &refusal{why: "page of ours without TLS"}
 	}
 	if no == nil && f.own {
 		f.gw.Pages.ServeHTTP(f.w, f.visited())
@@ -109,7 +116,9 @@ func (f *flight) arrive() *refusal {
 // identify turns what the request carries into a policy.Who and says what the
 // Home Assistant credential beside it is worth.
 func (f *flight) identify() *refusal {
-	f.cookie = sessionCookie(f.r.Header)
+	if f.secure == nil { // browsers send ours with TLS alone
+		f.cookie = sessionCookie(f.r.Header)
+	}
 	if f.cookie != "" {
 		f.known = f.gw.Identity.Recognise(f.cookie)
 		f.who = f.known.Who
@@ -146,7 +155,11 @@ func (f *flight) readBearer() *refusal {
 		return &refusal{why: "two Authorization headers"}
 	}
 	token, _ := strings.CutPrefix(values[0], "Bearer ")
-	f.judgeOwn(f.gw.Identity.AccessToken(token))
+	t, learned := f.gw.Identity.AccessToken(token)
+	if learned && t.Revoked && t.Given && t.ClientID == "" {
+		f.toEndLong, f.toEndID = token, t.Issuer
+	}
+	f.judgeOwn(t, learned)
 	return nil
 }
 
@@ -163,10 +176,15 @@ func (f *flight) readSignature() {
 		f.judge(identity.Token{}, false)
 	default:
 		t, learned := f.gw.Identity.Issuer(signed.Issuer)
-		if learned && f.isSigner(t, signed) {
-			return
+		switch {
+		case learned && f.isSigner(t, signed):
+		case !learned && ha.IsSigned(f.route, f.path) && signed.Path == f.path && f.who.Device == "" && f.credential == policy.CredentialNone:
+			// Home Assistant signs for speakers and screens as a user of its own. Where they
+			// are is asked by the policy, whether the signature is good by Home Assistant.
+			f.credential, f.signedByHA = policy.CredentialForeign, true
+		default:
+			f.judge(t, learned)
 		}
-		f.judge(t, learned)
 	}
 }
 
@@ -174,7 +192,7 @@ func (f *flight) readSignature() {
 // goes: where nothing else says who it is, for this very path and at this time.
 func (f *flight) isSigner(t identity.Token, signed ha.AuthSig) bool {
 	now := time.Now().Unix()
-	if f.isKnown() || f.upgrade || f.who.Revoked || t.Revoked || !t.WithoutCookie() || f.credential != policy.CredentialNone ||
+	if f.isKnown() || f.upgrade || f.who.Revoked || t.Revoked || !f.counts(t) || f.credential != policy.CredentialNone ||
 		!ha.IsSigned(f.route, f.path) || signed.Path != f.path || now >= signed.Expires || signed.IssuedAt > now+signatureLeeway {
 		return false
 	}
@@ -196,7 +214,7 @@ func (f *flight) judgeOwn(t identity.Token, learned bool) {
 	if t.Program != nil && !t.Program.Allows(f.route, f.addr) {
 		t, learned = identity.Token{}, false
 	}
-	if learned && t.WithoutCookie() && !t.Revoked && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
+	if learned && f.counts(t) && !t.Revoked && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
 		f.adopt(t.Device)
 	}
 	f.judge(t, learned)
@@ -230,14 +248,19 @@ func (f *flight) guarded() *refusal {
 
 // decide asks the policy.
 func (f *flight) decide() *refusal {
+	closed := f.closed()
 	f.decision = policy.Decide(policy.Ask{
 		Door:       f.door.Name(),
-		AtHome:     f.door.AtHome(f.addr),
+		AtHome:     f.door.AtHome(f.addr) || f.isProgramHere(),
+		Closed:     closed,
+		Source:     closed && f.isSource(),
+		SignedByHA: f.signedByHA,
 		Route:      f.route,
 		Method:     f.r.Method,
 		Who:        f.who,
 		Credential: f.credential,
 	})
+	f.noteSource()
 	if no := f.decision.Reason; !f.decision.Allow {
 		if no == policy.ReasonStranger && f.mayShowToken() && !f.held {
 			f.held = true
@@ -261,6 +284,9 @@ func (f *flight) decide() *refusal {
 	return &refusal{why: "Home Assistant does not answer", down: true}
 }
 
+// closed reports whether the house is.
+func (f *flight) closed() bool { return f.gw.Closed != nil && f.gw.Closed() }
+
 // visit is what the pages and identity are told about where a request came from.
 func (f *flight) visit() identity.Visit {
 	return identity.Visit{
@@ -271,11 +297,33 @@ func (f *flight) visit() identity.Visit {
 		Origin:    f.origin(),
 		UserAgent: f.r.UserAgent(),
 		Cookie:    f.cookie,
+		Secure:    f.overTLS(),
 	}
 }
 
+// overTLS is where the same house is found with TLS; empty where this is it.
+func (f *flight) overTLS() string {
+	if f.secure == nil {
+		return ""
+	}
+	return f.secure(hostName(f.r.Host))
+}
+
+// scheme is how the client speaks to us.
+func (f *flight) scheme() string {
+	if f.secure != nil {
+		return "http"
+	}
+	return "https"
+}
+
 // origin is the request's own origin as a browser writes it.
-func (f *flight) origin() string { return "https://" + strings.TrimSuffix(f.r.Host, ":443") }
+func (f *flight) origin() string {
+	if f.secure != nil {
+		return "http://" + strings.TrimSuffix(f.r.Host, ":80")
+	}
+	return "https://" + strings.TrimSuffix(f.r.Host, ":443")
+}
 
 // visited is the request with the visit in its context, for the pages.
 func (f *flight) visited() *http.Request {

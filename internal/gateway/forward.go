@@ -46,6 +46,7 @@ func (f *flight) forward() *refusal {
 			return &refusal{why: string(policy.ReasonRevoked)}
 		}
 		defer remove()
+		f.r.Body = liveBody{ctx, f.r.Body}
 	}
 	answer, no := f.ask(ctx)
 	if no != nil {
@@ -65,10 +66,27 @@ func (f *flight) forward() *refusal {
 	return nil
 }
 
+// liveBody is a request's body as long as ctx lives: what comes afterwards is not passed on,
+// however long the transport takes to notice.
+type liveBody struct {
+	ctx context.Context
+	io.ReadCloser
+}
+
+func (b liveBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	return n, err
+}
+
 // heard counts a signature that Home Assistant did not take: whoever showed it is
 // nobody that we know.
 func (f *flight) heard(status int) {
-	if f.decision.Reason == policy.ReasonSigned && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+	f.foundBearer(status)
+	byName := f.decision.Reason == policy.ReasonSigned || f.decision.Reason == policy.ReasonSource && f.signedByHA
+	if byName && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
 		f.gw.Guard.Fail(f.addr, "")
 	}
 }
@@ -191,14 +209,16 @@ func lasts(answer *http.Response) bool {
 }
 
 // enlist makes something lasting end with its device or session. It looks again
-// whether they are still live: they may have ended between identify and now.
+// whether they are still live: they may have ended between identify and now, and the house
+// may have been closed.
 func (f *flight) enlist(end func()) (remove func(), ok bool) {
 	session := f.known.Session
 	if f.byToken {
 		session = "" // the end of an old session of its web view is not the app's
 	}
-	remove = f.gw.live.add(f.who.Device, session, end)
-	if f.who.Device != "" && !f.stillLive() {
+	open := f.decision.Reason == policy.ReasonHome
+	remove = f.gw.live.put(lasting{f.who.Device, session, open, end})
+	if open && f.closed() || f.who.Device != "" && !f.stillLive() {
 		remove()
 		return nil, false
 	}

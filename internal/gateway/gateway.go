@@ -15,6 +15,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -51,6 +52,7 @@ const (
 	PageHADown                   // Home Assistant does not answer; recovers by itself
 	PageNotAllowed               // not for this person
 	PageNotOnboarded             // Home Assistant's own set-up is not finished
+	PageOverTLS                  // this door has no TLS; the same house is signed in to elsewhere
 )
 
 // Pages writes what a person sees and serves all below /_gatehouse/. Both find the
@@ -58,6 +60,9 @@ const (
 type Pages interface {
 	http.Handler
 	Write(w http.ResponseWriter, r *http.Request, page Page, status int)
+	// Plain reports whether what is asked for may be answered without TLS: there is
+	// nothing of anybody's in it.
+	Plain(r *http.Request) bool
 }
 
 // Guard says who is not listened to any more.
@@ -83,7 +88,7 @@ const (
 	HomeReady
 )
 
-// Config is what a Gateway is made of. All but Clients and PlainWorker must be set.
+// Config is what a Gateway is made of. All but Closed, Clients and PlainWorker must be set.
 type Config struct {
 	HA       *url.URL // http://host:port of Home Assistant
 	Users    Users
@@ -100,6 +105,9 @@ type Config struct {
 	Running func(context.Context) bool
 	// Account is what is known of a Home Assistant user, by id.
 	Account func(haUserID string) Account
+	// Closed reports whether the house is closed: at home, too, only what is known comes in.
+	// nil means that it is not.
+	Closed func() bool
 	// Clients are further client ids that a known browser may sign in to Home Assistant for:
 	// of services on the Internet that the owner has linked.
 	Clients []string
@@ -153,6 +161,52 @@ func (g *Gateway) Handler(d Door) http.Handler {
 		f := flight{gw: g, door: d, w: w, r: r}
 		f.fly()
 	})
+}
+
+// PlainHandler answers what comes in through a door without TLS, at home alone: no page
+// of ours is shown there, because its cookie and what is typed into it would be for all to
+// read. secure is the address at which a host's visitors find the same house with TLS.
+func (g *Gateway) PlainHandler(d Door, secure func(host string) string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f := flight{gw: g, door: d, w: w, r: r, secure: secure}
+		f.fly()
+	})
+}
+
+// MoveHA has Home Assistant asked at another address from now on. It speaks plain HTTP
+// there as it did before.
+func (g *Gateway) MoveHA(to *url.URL) error {
+	if to.Scheme != "http" || g.HA.Scheme != "http" {
+		return errors.New("gateway: Home Assistant can be moved where it speaks plain HTTP alone")
+	}
+	g.upstream.moveTo(to)
+	return nil
+}
+
+// Reaches makes sure that a visitor reaches Home Assistant through us: that it answers,
+// and believes what we say of a visitor's address.
+func (g *Gateway) Reaches(ctx context.Context, d Door) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/manifest.json", nil)
+	if err != nil {
+		return err
+	}
+	r.RequestURI = "/manifest.json"
+	f := flight{gw: g, door: d, r: r, addr: netip.AddrFrom4([4]byte{127, 0, 0, 1}), path: r.RequestURI, raw: r.RequestURI}
+	answer, no := f.ask(ctx)
+	if no != nil {
+		return errors.New("it does not answer")
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("it answers %s", answer.Status)
+	}
+	return nil
+}
+
+// EndStrangers ends what was let in because everybody was: sockets and streams of nobody's,
+// and of known devices, which were not judged by what they are.
+func (g *Gateway) EndStrangers() {
+	g.live.endIf(func(x lasting) bool { return x.open || x.device == "" })
 }
 
 // Counts says how often each refusal and each kind of answer was given since the start.

@@ -55,6 +55,8 @@ func (testPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "ours: %s %v %s", r.URL.Path, ok, v.Addr)
 }
 
+func (testPages) Plain(r *http.Request) bool { return r.URL.Path == "/_gatehouse/auth/static/x.css" }
+
 func (testPages) Write(w http.ResponseWriter, r *http.Request, page Page, status int) {
 	body := fmt.Sprintf("page %d", page)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -93,6 +95,7 @@ type setting struct {
 	plain   bool
 	clients []string
 	tap     func(http.ResponseWriter, *http.Request) bool // answers in Home Assistant's place
+	closed  func() bool
 }
 
 func atHome(s *setting) { s.door = testDoor{policy.LAN, true} }
@@ -131,7 +134,7 @@ func newHouse(t testing.TB, options ...option) *house {
 	h.id, err = identity.New(t.Context(), identity.Config{Ledger: l, RPID: testName, Origins: []string{"https://" + testHost}, Now: now, Event: emit, Log: log})
 	h.must(err)
 	h.Gateway, err = New(Config{HA: ha, Users: users, Identity: h.id, Pages: testPages{}, Guard: h.guard, Event: emit, Log: log, PlainWorker: set.plain,
-		SignIns: users, Clients: set.clients,
+		SignIns: users, Clients: set.clients, Closed: set.closed,
 		Running: func(context.Context) bool { h.mu.Lock(); defer h.mu.Unlock(); return !h.starting },
 		Account: func(id string) Account { h.mu.Lock(); defer h.mu.Unlock(); return h.accounts[id] },
 		Home:    func() Home { h.mu.Lock(); defer h.mu.Unlock(); return h.haState }})

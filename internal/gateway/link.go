@@ -34,11 +34,11 @@ const (
 // only if the answer was read to its end, the server promised to go on, nobody had to
 // break it off, and not one byte more has come, neither with the answer nor since.
 type link struct {
-	addr   string
 	dialer net.Dialer
 	haste  time.Duration // see hasteMax
 
 	mu     sync.Mutex
+	addr   string  // where a new line leads
 	idle   []*line // the one used last is last
 	sweep  *time.Timer
 	swept  bool // sweep will look at what is idle
@@ -64,6 +64,14 @@ type controller interface{ Control(func(fd uintptr)) error }
 
 func newLink(addr string) *link {
 	return &link{addr: addr, haste: hasteMax, dialer: net.Dialer{Timeout: dialMax, KeepAlive: 30 * time.Second}}
+}
+
+// moveTo dials another address from now on.
+func (l *link) moveTo(addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addr = addr
+	l.drop(len(l.idle))
 }
 
 // close ends the idle lines; those in use end with their exchanges.
@@ -156,7 +164,10 @@ func (l *link) sweepIdle() {
 
 // dial opens a line.
 func (l *link) dial(ctx context.Context) (*line, error) {
-	nc, err := l.dialer.DialContext(ctx, "tcp", l.addr)
+	l.mu.Lock()
+	addr := l.addr
+	l.mu.Unlock()
+	nc, err := l.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -16,19 +16,20 @@ type live struct {
 
 type lasting struct {
 	device, session string
+	open            bool // was let in because everybody was
 	end             func()
 }
 
 func newLive() *live { return &live{all: make(map[uint64]lasting)} }
 
-// add registers something lasting; end is called at most once for it, from any
-// goroutine, and must not block. remove takes it out again.
-func (l *live) add(device, session string, end func()) (remove func()) {
+// put registers something lasting; its end is called at most once, from any goroutine,
+// and must not block. remove takes it out again.
+func (l *live) put(x lasting) (remove func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++
 	id := l.next
-	l.all[id] = lasting{device: device, session: session, end: end}
+	l.all[id] = x
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -112,6 +112,16 @@ func (f *flight) judgeToken() *refusal {
 // endAtHA takes the token of a revoked device to Home Assistant, once: only its holder
 // can have it revoked there.
 func (f *flight) endAtHA() {
+	if f.toEndLong != "" && !f.gw.spent.has(f.toEndLong) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(f.r.Context()), loginTimeout)
+		defer cancel()
+		if err := f.gw.SignIns.EndSignIn(ctx, f.toEndLong, f.toEndID); err != nil {
+			f.gw.Log.Error("a revoked long-lived token lives on in Home Assistant", "error", err)
+		} else {
+			f.gw.spent.add(f.toEndLong)
+			f.emit(event.TokenRevoked, "")
+		}
+	}
 	if f.toEnd == "" || f.gw.spent.has(f.toEnd) {
 		return
 	}
@@ -248,10 +258,14 @@ func (f *flight) mayBeFor(clientID string) bool {
 // isOwn reports whether a client id or redirect URI belongs to the origin that asks.
 func (f *flight) isOwn(raw string) bool {
 	u, err := url.Parse(raw)
-	if err != nil || u.User != nil || u.Scheme != "https" {
+	if err != nil || u.User != nil || u.Scheme != f.scheme() {
 		return false
 	}
-	return strings.EqualFold("https://"+strings.TrimSuffix(u.Host, ":443"), f.origin())
+	usual := ":443"
+	if u.Scheme == "http" {
+		usual = ":80"
+	}
+	return strings.EqualFold(u.Scheme+"://"+strings.TrimSuffix(u.Host, usual), f.origin())
 }
 
 // learnLogin feeds what a login step came to: a code for this device, or a failure for the guard.
@@ -294,6 +308,8 @@ func (f *flight) learnToken(status int, body []byte) *refusal {
 		return f.signedOut(ctx)
 	case f.revokes():
 		return nil
+	case status == http.StatusOK && !own && !f.login.ours && f.decision.Reason == policy.ReasonHome:
+		return f.foundLogin(ctx, body)
 	case status >= 400 && !own && !f.login.ours:
 		f.gw.Guard.Fail(f.addr, "")
 		return nil

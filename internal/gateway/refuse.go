@@ -88,11 +88,15 @@ func (f *flight) refuse(no *refusal) {
 		f.refuseKnown(no) // at home, where no device is asked for
 		return
 	}
+	page := PageSignIn
+	if f.secure != nil {
+		page = PageOverTLS
+	}
 	switch f.shape {
 	case shapeNavigation:
-		f.gw.Pages.Write(f.w, f.visited(), PageSignIn, http.StatusUnauthorized)
+		f.gw.Pages.Write(f.w, f.visited(), page, http.StatusUnauthorized)
 	case shapeAppPage:
-		f.gw.Pages.Write(f.w, f.visited(), PageSignIn, http.StatusOK)
+		f.gw.Pages.Write(f.w, f.visited(), page, http.StatusOK)
 	case shapeToken:
 		if f.toEnd != "" && f.gw.spent.has(f.toEnd) {
 			// It is dead in Home Assistant, too: its app may as well ask for a new sign-in.

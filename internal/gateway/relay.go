@@ -237,6 +237,7 @@ func (f *flight) open(ctx context.Context, s *socket, token string) bool {
 		_ = s.client.Close(websocket.StatusNormalClosure, "")
 		return false
 	}
+	f.foundToken(token)
 	if s.client.Write(ctx, websocket.MessageText, answer) != nil {
 		conn.CloseNow()
 		return false
@@ -272,8 +273,9 @@ func (s *socket) run() {
 	defer s.cancel()
 	stop := make(chan struct{})
 	remove, ok := f.enlist(func() { s.revoked.Store(true); close(stop) })
-	if !ok {
-		_ = s.client.Close(websocket.StatusNormalClosure, "")
+	if !ok { // revoked in this very moment
+		f.emit(event.SocketEnded, "")
+		_ = s.client.Close(websocket.StatusPolicyViolation, "")
 		return
 	}
 	defer remove()

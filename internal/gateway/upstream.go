@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/internal/identity"
@@ -23,15 +24,23 @@ const onionAddr = "192.0.2.1"
 
 // upstream is the one way to Home Assistant.
 type upstream struct {
-	base      *url.URL
+	base      *url.URL // its host counts until moveTo says another
 	transport *http.Transport
-	link      *link // nil where Home Assistant is asked over TLS
+	link      *link                  // nil where Home Assistant is asked over TLS
+	moved     atomic.Pointer[string] // host:port where it is now; nil where base says it
 }
 
 func newUpstream(base *url.URL) *upstream {
-	u := &upstream{base: base, transport: &http.Transport{
-		Proxy:                  nil, // never by way of a proxy from the environment
-		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	u := &upstream{base: base}
+	u.transport = &http.Transport{
+		Proxy: nil, // never by way of a proxy from the environment
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if moved := u.moved.Load(); moved != nil {
+				addr = *moved
+			}
+			return dialer.DialContext(ctx, network, addr)
+		},
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        50 * time.Second, // Home Assistant closes idle ones after 75 s (aiohttp)
@@ -40,15 +49,28 @@ func newUpstream(base *url.URL) *upstream {
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 		ForceAttemptHTTP2:      false,
-	}}
+	}
 	if base.Scheme == "http" {
-		port := base.Port()
-		if port == "" {
-			port = "80"
-		}
-		u.link = newLink(net.JoinHostPort(base.Hostname(), port))
+		u.link = newLink(hostPort(base))
 	}
 	return u
+}
+
+// hostPort is where an address of plain HTTP is dialled.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// moveTo has Home Assistant asked at another address from now on.
+func (u *upstream) moveTo(to *url.URL) {
+	addr := hostPort(to)
+	u.moved.Store(&addr)
+	u.transport.CloseIdleConnections()
+	u.link.moveTo(addr)
 }
 
 func (u *upstream) close() {
@@ -181,7 +203,7 @@ func toldHeaders(f *flight) iter.Seq2[string, string] {
 				}
 			}
 		}
-		_ = yield("X-Forwarded-For", f.told().String()) && yield("X-Forwarded-Proto", "https")
+		_ = yield("X-Forwarded-For", f.told().String()) && yield("X-Forwarded-Proto", f.scheme())
 	}
 }
 

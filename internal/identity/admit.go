@@ -84,9 +84,17 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 }
 
 // hasTokens reports whether a device lives by what Home Assistant gave it, whatever
-// became of its sessions.
+// became of its sessions, or by what the owner gave it while moving in.
 func (d *device) hasTokens() bool {
-	return d.kind != KindBrowser && len(d.refresh)+len(d.webhooks)+len(d.programs) > 0
+	if d.source || d.kind != KindBrowser && len(d.refresh)+len(d.webhooks)+len(d.programs) > 0 {
+		return true
+	}
+	for _, t := range d.refresh {
+		if t.given {
+			return true
+		}
+	}
+	return false
 }
 
 // oldestEnded returns the sessions of a device that are too many beside a new one.

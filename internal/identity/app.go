@@ -19,9 +19,10 @@ import (
 const maxWebhooks = 8 // a device; the oldest goes
 
 // WithoutCookie reports whether a token counts without a browser's cookie: an app's own,
-// and what belongs to a program. A web view's sign-in as a browser is a browser's.
+// and what belongs to a program. A web view's sign-in as a browser is a browser's; a
+// long-lived token that was there before us counts at home alone.
 func (t Token) WithoutCookie() bool {
-	return t.Kind == KindProgram || t.Kind == KindApp && (t.Webhook || ha.IsAppClient(t.ClientID))
+	return t.Kind == KindProgram && !t.Given || t.Kind == KindApp && (t.Webhook || ha.IsAppClient(t.ClientID))
 }
 
 // Who returns who a device is, as sure as one can be of a device that showed a token;
@@ -65,7 +66,7 @@ func (i *Identity) Webhook(id string) (Token, bool) {
 		return Token{}, false
 	}
 	d := w.device
-	return Token{Device: d.id, Kind: d.kind, Webhook: true, Person: d.person.id, HAUserID: w.haUser, Revoked: !d.revoked.IsZero()}, true
+	return Token{Device: d.id, Kind: d.kind, Webhook: true, Person: d.person.id, HAUserID: w.haUser, Calls: w.calls, Revoked: !d.revoked.IsZero()}, true
 }
 
 // LearnWebhook keeps the webhook that Home Assistant gave to a device's app. One that
@@ -152,7 +153,7 @@ func (i *Identity) Leftovers() (all []Registration) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	for _, w := range i.webhooks {
-		if d := w.device; !d.revoked.IsZero() && w.removed.IsZero() {
+		if d := w.device; !d.revoked.IsZero() && w.removed.IsZero() && w.calls == nil {
 			all = append(all, Registration{Device: d.id, HADeviceID: w.registration, HAUserID: w.haUser, webhook: w.hash, RevokedSince: d.revoked})
 		}
 	}

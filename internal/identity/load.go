@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
@@ -15,7 +16,7 @@ func (i *Identity) load(ctx context.Context) error {
 	i.state = newState()
 	return i.cfg.Ledger.View(ctx, func(tx *ledger.Tx) error {
 		for _, read := range []func(*ledger.Tx) error{
-			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens, i.loadWebhooks, i.loadPrograms,
+			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens, i.loadWebhooks, i.loadPrograms, i.loadResidents,
 		} {
 			if err := read(tx); err != nil {
 				return err
@@ -165,18 +166,18 @@ func (i *Identity) loadTokens(tx *ledger.Tx) error {
 		var (
 			h                                []byte
 			device, haUser, clientID, issuer string
-			created                          int64
+			created, given                   int64
 		)
-		if err := scan(&h, &device, &haUser, &clientID, &issuer, &created); err != nil {
+		if err := scan(&h, &device, &haUser, &clientID, &issuer, &created, &given); err != nil {
 			return err
 		}
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("a token of device %s cannot be read", device)
 		}
 		i.addRefresh(&refreshToken{hash: hash(h), device: i.devices[device], haUser: haUser, clientID: clientID,
-			issuer: issuer, created: fromMS(created), access: make(map[hash]*accessToken)})
+			issuer: issuer, created: fromMS(created), given: given != 0, access: make(map[hash]*accessToken)})
 		return nil
-	}, `SELECT hash, device_id, ha_user_id, client_id, issuer, created FROM refresh_tokens`)
+	}, `SELECT hash, device_id, ha_user_id, client_id, issuer, created, given FROM refresh_tokens`)
 	if err != nil {
 		return err
 	}
@@ -200,15 +201,21 @@ func (i *Identity) loadWebhooks(tx *ledger.Tx) error {
 			h                            []byte
 			device, haUser, registration string
 			created, removed             int64
+			automation, outside          int64
+			methods                      string
+			perMinute                    int64
 		)
-		if err := scan(&h, &device, &haUser, &registration, &created, &removed); err != nil {
+		if err := scan(&h, &device, &haUser, &registration, &created, &removed, &automation, &outside, &methods, &perMinute); err != nil {
 			return err
 		}
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("a webhook of device %s cannot be read", device)
 		}
-		i.addWebhook(&webhook{hash: hash(h), device: i.devices[device], haUser: haUser, registration: registration,
-			created: fromMS(created), removed: fromMS(removed)})
+		w := &webhook{hash: hash(h), device: i.devices[device], haUser: haUser, registration: registration, created: fromMS(created), removed: fromMS(removed)}
+		if automation != 0 {
+			w.calls = &Calls{outside != 0, strings.FieldsFunc(methods, func(r rune) bool { return r == ',' }), int(perMinute)}
+		}
+		i.addWebhook(w)
 		return nil
-	}, `SELECT hash, device_id, ha_user_id, registration, created, removed FROM webhooks`)
+	}, `SELECT hash, device_id, ha_user_id, registration, created, removed, automation, outside, methods, per_minute FROM webhooks`)
 }

@@ -31,6 +31,8 @@ type state struct {
 	issuers     map[string]*refreshToken
 	webhooks    map[hash]*webhook
 	programs    map[hash]*program
+	residents   map[string]*resident
+	sources     map[string]*device // by address at home
 }
 
 func newState() state {
@@ -47,6 +49,8 @@ func newState() state {
 		issuers:     make(map[string]*refreshToken),
 		webhooks:    make(map[hash]*webhook),
 		programs:    make(map[hash]*program),
+		residents:   make(map[string]*resident),
+		sources:     make(map[string]*device),
 	}
 }
 
@@ -89,6 +93,7 @@ type device struct {
 	seen     atomic.Int64          // when it was last seen, ms
 	where    atomic.Pointer[place] // where from; never nil
 	written  seen                  // what the ledger has; the holder of writing's
+	source   bool                  // it is known by its address at home
 	sessions map[string]*session
 	refresh  map[hash]*refreshToken
 	webhooks map[hash]*webhook
@@ -147,6 +152,7 @@ type refreshToken struct {
 	clientID string
 	issuer   string
 	created  time.Time
+	given    bool // while moving in: it counts at home without a cookie
 	access   map[hash]*accessToken
 }
 
@@ -164,6 +170,7 @@ type webhook struct {
 	registration string // the app's own id of its device
 	created      time.Time
 	removed      time.Time // when its registration was taken out of Home Assistant
+	calls        *Calls    // how it may be called, where it is an automation's; nil where it is an app's
 }
 
 // addPerson, addDevice and the like keep the maps together; remove likewise.
@@ -188,6 +195,10 @@ func (s *state) dropPasskey(k *passkey) {
 
 func (s *state) addDevice(d *device) { s.devices[d.id], d.person.devices[d.id] = d, d }
 
+func (s *state) addSource(addr string, d *device) {
+	s.sources[addr], d.source = d, true
+}
+
 func (s *state) dropDevice(d *device) {
 	for _, e := range d.sessions {
 		s.dropSession(e)
@@ -200,6 +211,11 @@ func (s *state) dropDevice(d *device) {
 	}
 	for _, k := range d.programs {
 		delete(s.programs, k.hash)
+	}
+	for addr, of := range s.sources {
+		if of == d {
+			delete(s.sources, addr)
+		}
 	}
 	delete(s.devices, d.id)
 	delete(d.person.devices, d.id)

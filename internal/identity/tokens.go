@@ -55,7 +55,7 @@ func (i *Identity) Issuer(iss string) (Token, bool) {
 
 func (t *refreshToken) public() Token {
 	return Token{Device: t.device.id, Kind: t.device.kind, Person: t.device.person.id, HAUserID: t.haUser, ClientID: t.clientID,
-		Issuer: t.issuer, Revoked: !t.device.revoked.IsZero()}
+		Issuer: t.issuer, Given: t.given, Revoked: !t.device.revoked.IsZero()}
 }
 
 // LearnTokens keeps what Home Assistant answered to a device that exchanged a code.

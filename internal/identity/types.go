@@ -134,7 +134,9 @@ type Token struct {
 	HAUserID string
 	ClientID string
 	Issuer   string
-	Revoked  bool // the device was revoked
+	Given    bool   // while moving in: it counts at home without a cookie
+	Calls    *Calls // how an automation's webhook may be called; nil where it is none
+	Revoked  bool   // the device was revoked
 }
 
 // The errors that a caller tells apart.

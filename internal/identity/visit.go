@@ -25,6 +25,7 @@ type Visit struct {
 	Origin    string     // https://host[:port], as the browser writes it
 	UserAgent string
 	Cookie    string // value of CookieName; empty if none came
+	Secure    string // https://host[:port] of the same house, where this door has no TLS; otherwise empty
 }
 
 type visitKey struct{}

@@ -96,6 +96,8 @@ type Ask struct {
 	Door       Door
 	AtHome     bool // the source is on-link, on a door that can know it
 	Closed     bool // the house is closed: HA's own login is not enough, at home neither
+	Source     bool // the source is an address at home that the owner has given to somebody
+	SignedByHA bool // the path is signed for none of the devices, as Home Assistant does for speakers
 	Route      ha.Route
 	Method     string
 	Who        Who
@@ -111,6 +113,7 @@ const (
 	ReasonNone       Reason = ""
 	ReasonDevice     Reason = "known device"
 	ReasonHome       Reason = "at home before the house is closed"
+	ReasonSource     Reason = "address at home that is known"
 	ReasonSigned     Reason = "signed in the name of a known device"
 	ReasonDoor       Reason = "not a door"
 	ReasonRoute      Reason = "path is not one of Home Assistant's"
@@ -178,6 +181,17 @@ func signed(route ha.Route) bool {
 	return false
 }
 
+// fetched reports whether a route is one that a speaker, a screen or a browser's own
+// loading of a page uses without any credential: pages and pictures, and what has its
+// secret in the address.
+func fetched(route ha.Route) bool {
+	switch route {
+	case ha.RouteShell, ha.RouteStatic, ha.RouteManifest, ha.RouteWorker, ha.RouteUserFiles, ha.RouteCapability, ha.RouteMedia:
+		return true
+	}
+	return false
+}
+
 // Decide answers an Ask. The order is the argument: what is never published,
 // then who is shut out, then what home allows to anybody who is there, then
 // whether the device is known, its token its own and its person's role enough.
@@ -198,6 +212,10 @@ func Decide(a Ask) Decision {
 	}
 	if a.Door == LAN && a.AtHome && !a.Closed && need.home {
 		return Decision{Allow: true, Reason: ReasonHome}
+	}
+	if a.Door == LAN && a.AtHome && a.Source && a.Who.Device == "" && (a.Method == "GET" || a.Method == "HEAD") &&
+		(a.Credential == CredentialNone && fetched(a.Route) || a.SignedByHA && fetched(a.Route) && signed(a.Route)) {
+		return Decision{Allow: true, Reason: ReasonSource}
 	}
 	switch {
 	case a.Credential == CredentialSigned && a.Who.Device != "" && a.Who.Role >= need.role &&

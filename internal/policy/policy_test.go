@@ -49,7 +49,7 @@ func TestEveryRouteDecided(t *testing.T) {
 func TestStrangerReachesNothing(t *testing.T) {
 	for _, door := range doors {
 		for _, route := range append(ha.Routes(), ha.RouteNone, "invented") {
-			for _, credential := range []Credential{CredentialNone, CredentialForeign, CredentialKnown} {
+			for _, credential := range []Credential{CredentialNone, CredentialForeign, CredentialKnown, CredentialSigned} {
 				for _, home := range []bool{false, true} {
 					a := Ask{Door: door, AtHome: home, Route: route, Method: "GET", Credential: credential}
 					atHome := door == LAN && home
@@ -103,7 +103,9 @@ func TestStrongerProofNeverLoses(t *testing.T) {
 			Door:       rapid.SampledFrom(doors).Draw(t, "door"),
 			AtHome:     rapid.Bool().Draw(t, "home"),
 			Closed:     rapid.Bool().Draw(t, "closed"),
+			Source:     rapid.Bool().Draw(t, "source"),
 			Route:      rapid.SampledFrom(ha.Routes()).Draw(t, "route"),
+			Method:     rapid.SampledFrom([]string{"GET", "POST"}).Draw(t, "method"),
 			Who:        Who{Role: Role(rapid.IntRange(0, 3).Draw(t, "role")), Proof: Proof(rapid.IntRange(0, 2).Draw(t, "proof"))},
 			Credential: Credential(rapid.IntRange(0, 2).Draw(t, "credential")),
 		}
@@ -160,5 +162,46 @@ func TestParseRole(t *testing.T) {
 		if _, ok := ParseRole(s); ok {
 			t.Errorf("%q is a role", s)
 		}
+	}
+}
+
+// TestSource holds what an address at home that was given lets in: pages and pictures, and
+// what Home Assistant has signed for no device of ours, to look at, at home alone.
+func TestSource(t *testing.T) {
+	fetches := map[ha.Route]bool{ha.RouteShell: true, ha.RouteStatic: true, ha.RouteManifest: true, ha.RouteWorker: true, ha.RouteUserFiles: true,
+		ha.RouteCapability: true, ha.RouteMedia: true}
+	for _, door := range doors {
+		for _, route := range append(ha.Routes(), ha.RouteNone, "invented") {
+			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", ""} {
+				for _, home := range []bool{false, true} {
+					looks := door == LAN && home && (method == "GET" || method == "HEAD")
+					a := Ask{Door: door, AtHome: home, Closed: true, Source: true, Route: route, Method: method}
+					if d := Decide(a); d.Allow != (looks && fetches[route]) || d.Allow && d.Reason != ReasonSource {
+						t.Errorf("%+v: %+v", a, d)
+					}
+					a.Credential = CredentialForeign
+					if d := Decide(a); d.Allow {
+						t.Errorf("beside a foreign token: %+v: %+v", a, d)
+					}
+					a.SignedByHA = true
+					if d := Decide(a); d.Allow != (looks && (route == ha.RouteCapability || route == ha.RouteMedia)) {
+						t.Errorf("signed by Home Assistant: %+v: %+v", a, d)
+					}
+					a.Source = false
+					if d := Decide(a); d.Allow {
+						t.Errorf("signed by Home Assistant, from an address that nobody knows: %+v: %+v", a, d)
+					}
+					a.Source, a.Who.Revoked = true, true
+					if d := Decide(a); d.Allow {
+						t.Errorf("revoked: %+v: %+v", a, d)
+					}
+				}
+			}
+		}
+	}
+	// A device that is known is judged by what it is, wherever it is.
+	foreign := Ask{Door: LAN, AtHome: true, Closed: true, Source: true, Route: ha.RouteMedia, Method: "GET", Who: Who{Device: "d", Role: RoleGuest, Proof: ProofDevice}}
+	if d := Decide(foreign); d.Allow {
+		t.Errorf("a guest's device: %+v", d)
 	}
 }

@@ -61,6 +61,8 @@ type view struct {
 	Script string // name of the page's module; empty without one
 	Reload int    // seconds after which a browser without scripts asks again; 0 never
 	Page   any    // what this page shows
+
+	Refresh int // seconds after which every browser asks again; 0 never
 }
 
 // show writes a page.

@@ -123,6 +123,9 @@ type messages struct {
 	OtherUserText     string // {name}
 	OtherUserMore     string
 	OtherUserResume   string
+	OverTLSTitle      string
+	OverTLSText       string // before the address
+	OverTLSMore       string
 	DownTitle         string
 	DownText          string
 	NotAllowedTitle   string

@@ -5,6 +5,9 @@ import "net/http"
 // Seconds between two looks at whether Home Assistant is back, for browsers without scripts.
 const reloadDown = 10
 
+// reloadKnown is after how many seconds a device that has only moved is looked at again.
+const reloadKnown = 20
+
 // standInView is what a page that stands in for one of Home Assistant's shows.
 type standInView struct {
 	Text    string
@@ -14,6 +17,8 @@ type standInView struct {
 	Again   string // words of the link that asks for this page again
 	Home    string // words of the link to the start
 	Own     bool   // a link to one's own page
+
+	Elsewhere string // a link to the same house at another address; may be empty
 }
 
 // Write writes a whole page in answer to r, whatever its URL. The request's context
@@ -42,6 +47,9 @@ func (p *Pages) standIn(c *call, page Page, status int) error {
 			Page: standInView{Text: t.DownText, Working: true, Again: t.TryAgain}})
 	case PageNotAllowed:
 		return p.showStandIn(c, status, t.NotAllowedTitle, standInView{Text: t.NotAllowedText, Home: t.ToStart, Own: c.signedIn()})
+	case PageOverTLS:
+		return p.show(c, status, "standin", view{Title: t.OverTLSTitle, Script: "known.js", Refresh: reloadKnown,
+			Page: standInView{Text: t.OverTLSText, Elsewhere: c.visit.Secure, More: t.OverTLSMore}})
 	case PageNotOnboarded:
 		return p.showStandIn(c, status, t.NotOnboardedTitle, standInView{Text: t.NotOnboardedText, More: t.NotOnboardedMore, Again: t.TryAgain})
 	}

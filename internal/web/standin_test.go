@@ -27,6 +27,7 @@ func everyPage() map[Page]string {
 		PageHADown:       "is not answering",
 		PageNotAllowed:   "Not for this account",
 		PageNotOnboarded: "is not set up yet",
+		PageOverTLS:      "This home is closed",
 	}
 }
 
@@ -181,7 +182,7 @@ func TestStatic(t *testing.T) {
 	h := newHouse(t)
 	b := h.browser()
 	b.becomeOwner("Olga")
-	pages := b.get(pathOwn).Body.String() + b.write("/x", PageHADown, 503).Body.String() +
+	pages := b.get(pathOwn).Body.String() + b.write("/x", PageHADown, 503).Body.String() + b.write("/x", PageOverTLS, 401).Body.String() +
 		h.browser().get(pathSignIn).Body.String() + h.browser().get(pathInvite+h.invite("Anna", policy.RoleMember)).Body.String()
 	named := map[string]bool{}
 	for _, m := range regexp.MustCompile(`/_gatehouse/auth/static/([a-z.]+)`).FindAllStringSubmatch(pages, -1) {

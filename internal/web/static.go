@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 
 	"rsc.io/qr"
 )
@@ -34,6 +35,12 @@ func (p *Pages) static(c *call) error {
 	}
 	p.send(c, http.StatusOK, kind, file)
 	return nil
+}
+
+// Plain reports whether what is asked for may be answered where there is no TLS: files
+// that are the same for everybody, and whether Home Assistant is back.
+func (p *Pages) Plain(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (strings.HasPrefix(r.URL.Path, pathStatic) || r.URL.Path == apiPrefix+"ready")
 }
 
 // pictureOf returns a QR code of a text as a data: URL.

@@ -62,6 +62,7 @@ const (
 	PageHADown                   // Home Assistant does not answer; recovers by itself
 	PageNotAllowed               // not for this person
 	PageNotOnboarded             // Home Assistant's own set-up is not finished
+	PageOverTLS                  // this door has no TLS: where the same house has it
 )
 
 // New makes Pages. It starts nothing.

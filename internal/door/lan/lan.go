@@ -82,6 +82,9 @@ func (d *Door) Name() policy.Door { return policy.LAN }
 // AtHome reports whether a source is on-link here and neither a router nor a bridge.
 func (d *Door) AtHome(source netip.Addr) bool { return d.links.AtHome(source) }
 
+// Here reports whether a source is this very machine.
+func (d *Door) Here(source netip.Addr) bool { return d.links.Here(source) }
+
 // HostAllowed reports whether a Host, lower-case and with its port if it has one, is
 // one of the door's names or an address of this machine, with the door's port.
 func (d *Door) HostAllowed(host string) bool {

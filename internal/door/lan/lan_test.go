@@ -2,8 +2,10 @@ package lan
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -170,4 +172,76 @@ func TestThisMachine(t *testing.T) {
 			t.Errorf("%s is at home to itself", a)
 		}
 	}
+}
+
+// The door without TLS answers to what means something at home, and to nothing that a
+// page on the Internet can call an address of ours.
+func TestPlainHostAllowed(t *testing.T) {
+	homeName := func(name string) bool { return !strings.Contains(name, ".") || strings.HasSuffix(name, ".local") }
+	p := &Plain{names: []string{"house.example"}, port: 8123, homeName: homeName,
+		links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}
+	for host, want := range map[string]bool{
+		"house.local:8123": true, "homeassistant:8123": true, "house.example:8123": true, "192.168.1.10:8123": true, "[fd00:1::10]:8123": true,
+		"127.0.0.1:8123": true, "localhost:8123": true,
+		"evil.example:8123": false, "192.168.1.11:8123": false, "house.local": false, "house.local:80": false, "house.local:08123": false,
+		"": false, ":8123": false, "a b:8123": false, "a/b:8123": false, "192.168.1.10": false, "1.2.3.4:8123": false, "[::ffff:192.168.1.10]:8123": false,
+	} {
+		if p.HostAllowed(host) != want {
+			t.Errorf("%q: %t", host, !want)
+		}
+	}
+	p.port = 80
+	for host, want := range map[string]bool{"house.local": true, "house.local:80": true, "192.168.1.10": true, "[fd00:1::10]": true, "evil.example": false, "house.local:8080": false} {
+		if p.HostAllowed(host) != want {
+			t.Errorf("on port 80, %q: %t", host, !want)
+		}
+	}
+}
+
+// Whoever can be nobody of the house gets not one byte at the door without TLS.
+func TestPlainIsSilentOutside(t *testing.T) {
+	home := links(reading{
+		links: []link{
+			{name: "lo", prefixes: prefixes("127.0.0.1/8"), loopback: true},
+			{name: "eth0", prefixes: prefixes("192.168.1.10/24")},
+			{name: "docker0", prefixes: prefixes("172.17.0.1/16"), hollow: true},
+		},
+		routers: []netip.Addr{netip.MustParseAddr("192.168.1.1")},
+	})
+	for addr, want := range map[string]bool{
+		"192.168.1.20": true, "127.0.0.1": true, "192.168.1.10": true, "172.17.0.5": true,
+		"192.168.1.1": false, "203.0.113.7": false, "192.168.9.1": false, "2001:db8::1": false,
+	} {
+		if got := home.inside(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %t", addr, got)
+		}
+	}
+	nobody := links(reading{routers: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+	var refused atomic.Int32
+	p, err := ListenPlain(PlainConfig{Listen: "127.0.0.1:0", Links: nobody, HomeName: func(string) bool { return true },
+		Refused: func(net.Addr, string) { refused.Add(1) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if c, err := p.Accept(); err == nil {
+			c.Close()
+			t.Error("let in")
+		}
+	}()
+	c, err := net.Dial("tcp", p.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if n, _ := c.Read(make([]byte, 1)); n != 0 || refused.Load() != 1 {
+		t.Errorf("read %d bytes, %d refused", n, refused.Load())
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
 }
