@@ -59,6 +59,7 @@ func sayStatus(w io.Writer, doc statusDocument) {
 		ha += " (" + doc.HomeAssistant.Version + ")"
 	}
 	fmt.Fprintf(w, "\n%s.\n", ha)
+	fmt.Fprintln(w, doc.House.sentence())
 	fmt.Fprintf(w, "%s, %s, %s signed in, %s.\n", count(doc.People, "person", "people"), count(doc.Devices, "known device", "known devices"),
 		count(doc.Sessions, "session", "sessions"), count(doc.Live, "live connection", "live connections"))
 	if !doc.Owner {

@@ -292,5 +292,9 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	return &house{cfg: c, identity: people, ledger: store.ledger}, closeAll, nil
+	move, err := newMover(ctx, c, store.ledger, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll())
+	}
+	return &house{cfg: c, identity: people, ledger: store.ledger, mover: move}, closeAll, nil
 }

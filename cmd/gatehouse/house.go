@@ -23,6 +23,7 @@ type house struct {
 	cfg       *config.Config
 	identity  *identity.Identity
 	ledger    *ledger.Ledger
+	mover     *mover
 	authority *pki.Authority // nil until it is asked for
 	server    *server        // nil without one
 }
@@ -44,6 +45,20 @@ func handlers() map[string]handler {
 		"ca":              on(authority),
 		"ca/rotate":       on(rotateAuthority),
 		"doctor":          on(examine),
+		"residents":       on(listResidents),
+		"residents/found": on(takeDown),
+		"residents/give":  on(giveResidents),
+		"residents/leave": on(leaveResidents),
+		"house":           on(showHouse),
+		"house/preview":   on(previewClose),
+		"house/close":     on(beginClose),
+		"house/edited":    on(editedHome),
+		"house/unedited":  on(unedited),
+		"house/confirm":   on(confirmHouse),
+		"house/open":      on(openToHome),
+		"house/off":       on(offHouse),
+		"house/settled":   on(settled),
+		"house/back":      on(bringBack),
 	}
 }
 
@@ -163,6 +178,9 @@ func (h *house) homeAssistant() (*client.Client, error) {
 	ha, err := url.Parse(h.cfg.Home.HAURL)
 	if err != nil {
 		return nil, err
+	}
+	if s := h.mover.stance(); s.moved() {
+		ha = s.url()
 	}
 	return client.New(client.Config{URL: ha})
 }
@@ -447,6 +465,7 @@ type statusDocument struct {
 	Running       bool              `json:"running"`
 	Started       string            `json:"started,omitempty"`
 	Doors         []doorRow         `json:"doors"`
+	House         houseRow          `json:"house"`
 	HomeAssistant homeRow           `json:"home_assistant"`
 	Owner         bool              `json:"owner"`    // there is one
 	People        int               `json:"people"`   // in all
@@ -464,6 +483,13 @@ type doorRow struct {
 	Open    bool     `json:"open"`
 	Origins []string `json:"origins"`
 	Why     string   `json:"why,omitempty"` // it is closed
+}
+
+type houseRow struct {
+	Mode     string `json:"mode"`               // open, closed or off
+	Step     string `json:"step,omitempty"`     // of a move that goes on
+	Deadline string `json:"deadline,omitempty"` // of a trial: when it is taken back
+	Problem  string `json:"problem,omitempty"`  // why the last move was taken back
 }
 
 type homeRow struct {
@@ -487,6 +513,8 @@ type banRow struct {
 func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 	doc := statusDocument{SchemaVersion: schemaVersion, Doors: []doorRow{}, Waiting: []waitingRow{}, Bans: []banRow{}, Counts: map[string]uint64{},
 		HomeAssistant: homeRow{URL: h.cfg.Home.HAURL, State: "unknown"}, Owner: h.identity.HasOwner(), People: len(h.identity.People())}
+	now := h.document()
+	doc.House, doc.HomeAssistant.URL = houseRow{now.Mode, now.Step, now.Deadline, now.Problem}, now.HomeAssistant
 	for _, d := range h.identity.Devices() {
 		if d.RevokedAt.IsZero() {
 			doc.Devices++
@@ -505,7 +533,10 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 	for _, d := range s.doors {
 		doc.Doors = append(doc.Doors, doorRow{string(d.name), d.listen, d.listener != nil, append([]string{}, d.origins...), d.why})
 	}
-	doc.HomeAssistant = s.home.row(ctx, h.cfg.Home.HAURL)
+	if row, ok := s.plain.row(); ok {
+		doc.Doors = append(doc.Doors, row)
+	}
+	doc.HomeAssistant = s.home.row(ctx, now.HomeAssistant)
 	doc.Live = s.gateway.Live()
 	for _, w := range h.identity.Waiting() {
 		doc.Waiting = append(doc.Waiting, waitingRow{w.Name, w.Addr, w.Door, stamp(w.Asked)})

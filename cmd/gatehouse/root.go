@@ -92,7 +92,8 @@ func (a *app) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.newDemoCommand(), a.newSetupCommand(), a.newServeCommand(),
 		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(),
-		a.newPeopleCommand(), a.newDevicesCommand(), a.newSessionsCommand(), a.newInviteCommand(),
+		a.newPeopleCommand(), a.newDevicesCommand(), a.newResidentsCommand(), a.newSessionsCommand(), a.newInviteCommand(),
+		a.newCloseCommand(), a.newConfirmCommand(), a.newOpenCommand(), a.newOffCommand(),
 		a.newConfigCommand(), a.newCACommand(), a.newManCommand(),
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +52,13 @@ certificates and then becomes that user for good.`,
 // has laid them down.
 func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error) {
 	store, err := openState(ctx, c.State.Dir)
+	for tries := 0; errors.Is(err, ledger.ErrLocked) && tries < verbTries && !answersControl(ctx, c.State.Socket); tries++ {
+		// A verb has the ledger for a moment, as no server answers it.
+		if err := pause(ctx, verbEvery); err != nil {
+			return err
+		}
+		store, err = openState(ctx, c.State.Dir)
+	}
 	if errors.Is(err, ledger.ErrLocked) {
 		return &problem{status: statusCannot, err: fmt.Errorf("a Gatehouse is running on %s already", c.State.Dir),
 			hint: `"gatehouse status" says more about it`}
@@ -85,6 +94,21 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 		a.note(`there is no owner yet: "gatehouse invite --owner" makes the link for it`)
 	}
 	return s.run(ctx)
+}
+
+// How long a server waits for a verb to be done with the ledger.
+const (
+	verbTries = 100
+	verbEvery = 50 * time.Millisecond
+)
+
+// answersControl reports whether a server answers verbs.
+func answersControl(ctx context.Context, socket string) bool {
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
 }
 
 // giveUp ends root's rights, before anybody is answered, and says so.

@@ -56,6 +56,10 @@ type server struct {
 	control   net.Listener
 	house     *house
 	refused   tally // by the doors and their reader, before there is a request
+	links     *lan.Links
+	mover     *mover
+	plain     *plainDoor
+	where     whereabouts // of Home Assistant
 }
 
 // openDoor is a door of the configuration: open, or closed for a reason.
@@ -71,7 +75,8 @@ type openDoor struct {
 // newServer opens what a gateway needs, in the order in which it is needed, and
 // starts nothing. What it opened is closed by close.
 func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err error) {
-	s = &server{cfg: c, parts: p, started: time.Now()}
+	s = &server{cfg: c, parts: p, started: time.Now(), links: lan.NewLinks()}
+	s.plain = &plainDoor{s: s}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -92,6 +97,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	s.authority.Watch(func(names []string, until time.Time) {
 		s.emit(event.Event{Kind: event.CertificateMade, Detail: strings.Join(names, ", ") + " until " + stamp(until)})
 	})
+	if s.mover, err = newMover(ctx, c, p.ledger, p.log); err != nil {
+		return s, err
+	}
 	if err := p.rights.asRoot(s.openDoors); err != nil {
 		return s, err
 	}
@@ -107,7 +115,12 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	if err := s.openGateway(); err != nil {
 		return s, err
 	}
-	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, server: s}
+	if now := s.mover.stance(); now.moved() {
+		if err := s.place(now.Home); err != nil {
+			return s, err
+		}
+	}
+	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, server: s}
 	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
 		return s, err
 	}
@@ -120,7 +133,7 @@ func (s *server) openGateway() error {
 	if err != nil {
 		return fmt.Errorf("home.ha_url: %w", err)
 	}
-	users, err := client.New(client.Config{URL: ha})
+	users, err := client.New(client.Config{URL: ha, Dial: s.where.dial})
 	if err != nil {
 		return err
 	}
@@ -132,9 +145,25 @@ func (s *server) openGateway() error {
 	s.gateway, err = gateway.New(gateway.Config{
 		HA: ha, Users: users, Identity: s.identity, Pages: standIns{pages}, Guard: s.guard, Event: s.emit, Log: s.parts.log,
 		Home: s.home.state, SignIns: users, Running: s.home.running, Account: s.home.account,
-		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker,
+		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker, Closed: s.mover.closed,
 	})
+	s.mover.around = surroundings{
+		place: s.place, openPlain: s.plain.take, holdPlain: s.plain.open, dropPlain: s.plain.drop, own: s.links.Addrs,
+		reaches:   s.reaches,
+		strangers: func() { s.gateway.EndStrangers() },
+		emit:      func(kind event.Kind, about string) { s.emit(event.Event{Kind: kind, Detail: about}) },
+	}
 	return err
+}
+
+// reaches makes sure that visitors reach Home Assistant through us.
+func (s *server) reaches(ctx context.Context) error {
+	for _, d := range s.doors {
+		if d.name == policy.LAN && d.listener != nil {
+			return s.gateway.Reaches(ctx, d.door)
+		}
+	}
+	return errors.New("the door lan is closed")
 }
 
 // standIns are web's pages as the gateway asks for them.
@@ -157,6 +186,8 @@ func webPage(page gateway.Page) web.Page {
 		return web.PageNotAllowed
 	case gateway.PageNotOnboarded:
 		return web.PageNotOnboarded
+	case gateway.PageOverTLS:
+		return web.PageOverTLS
 	}
 	return web.PageNotFound
 }
@@ -177,15 +208,14 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.authority.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.home.run(ctx) })
+	group.Go(func() error { return s.mover.run(ctx) })
+	group.Go(func() error { return s.plain.begin(ctx) })
 	group.Go(func() error { return serveControl(ctx, s.control, s.house, s.parts.log) })
 	for _, d := range s.doors {
 		if d.listener == nil {
 			continue
 		}
-		w := &wire.Server{Handler: s.gateway.Handler(d.door), ErrorLog: s.parts.log,
-			Refused: func(_ net.Addr, why wire.Reason) { s.refused.add(string(why)) },
-			Dropped: func(net.Addr) { s.refused.add("header with an underscore left out") },
-		}
+		w := s.reader(s.gateway.Handler(d.door))
 		group.Go(func() error {
 			if err := w.Serve(ctx, d.listener); err != nil {
 				return fmt.Errorf("door %s: %w", d.name, err)
@@ -196,6 +226,14 @@ func (s *server) run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// reader is what reads the requests at a door.
+func (s *server) reader(h http.Handler) *wire.Server {
+	return &wire.Server{Handler: h, ErrorLog: s.parts.log,
+		Refused: func(_ net.Addr, why wire.Reason) { s.refused.add(string(why)) },
+		Dropped: func(net.Addr) { s.refused.add("header with an underscore left out") },
+	}
+}
+
 // close closes what newServer opened. What run served is closed already.
 func (s *server) close() {
 	for _, d := range s.doors {
@@ -203,6 +241,7 @@ func (s *server) close() {
 			_ = d.listener.Close() // a second close says nothing that anybody needs
 		}
 	}
+	s.plain.drop()
 	if s.control != nil {
 		_ = s.control.Close()
 	}
@@ -230,6 +269,9 @@ func (s *server) openDoors() error {
 		if err := s.openLAN(d); err != nil {
 			return err
 		}
+	}
+	if err := s.plain.open(); err != nil {
+		s.parts.log.Error("the door without TLS, where Home Assistant was, is closed", "error", err)
 	}
 	for _, d := range s.doors {
 		if d.listener != nil {
@@ -262,9 +304,8 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 }
 
 func (s *server) openLAN(d *config.LAN) error {
-	links := lan.NewLinks()
 	names := lanNames(s.cfg)
-	get := s.authority.GetCertificate(names, links.Addrs)
+	get := s.authority.GetCertificate(names, s.links.Addrs)
 	if c := s.cfg.Certificates; c.Certificate != "" {
 		if file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log); err == nil {
 			get = file.before(get)
@@ -272,7 +313,7 @@ func (s *server) openLAN(d *config.LAN) error {
 			s.parts.log.Warn("the door lan shows the local authority's certificate alone", "error", err)
 		}
 	}
-	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: links, Refused: s.turnedAway})
+	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links, Refused: s.turnedAway})
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
 	}

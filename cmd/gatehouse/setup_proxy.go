@@ -135,28 +135,9 @@ func (s *setup) trustByAPI(ctx context.Context) error {
 	}
 }
 
-// configure makes settings pending, or with nil takes back those that are. Home
-// Assistant does either only once it has started for good, which is waited for.
+// configure makes settings pending, or with nil takes back those that are.
 func (s *setup) configure(ctx context.Context, o client.Options) (restart bool, err error) {
-	for tries := range startTries {
-		restart, err = s.ha.Configure(ctx, o)
-		var refused *client.CommandError
-		starting := errors.As(err, &refused) && refused.Code == "not_running"
-		// Taking back may be said twice, so that a connection which ends in the middle of a
-		// restart is no reason to give up.
-		if !starting && (o != nil || !errors.Is(err, client.ErrUnreachable)) {
-			return restart, err
-		}
-		if starting && tries == 0 {
-			s.app.note("Home Assistant is still starting; that is waited for…")
-		}
-		select {
-		case <-ctx.Done():
-			return false, context.Cause(ctx)
-		case <-time.After(restartEvery):
-		}
-	}
-	return false, err
+	return configure(ctx, s.ha, o, func() { s.app.note("Home Assistant is still starting; that is waited for…") })
 }
 
 // confirm looks whether Home Assistant is back with the new settings, and confirms
