@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -65,6 +68,7 @@ type conversation struct {
 	a      *app
 	cfg    *config.Config
 	rights *rights // root's, to change Home Assistant's files with; nil where there are none
+	said   int     // how many lines of what is done were said
 }
 
 // converse begins a conversation in which root's rights are laid down but for what needs them.
@@ -83,7 +87,7 @@ func (a *app) converse() (*conversation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conversation{a, c, r}, nil
+	return &conversation{a: a, cfg: c, rights: r}, nil
 }
 
 // say has a thing done by the server, or on the ledger where none runs.
@@ -187,6 +191,9 @@ func (c *conversation) edit(ctx context.Context, house houseDocument) error {
 
 // restore has configuration.yaml say what it said before.
 func (c *conversation) restore(ctx context.Context, house houseDocument) error {
+	if err := c.awaitHome(ctx); err != nil {
+		return err
+	}
 	l := ha.Listener{Hosts: house.Was.Hosts, Port: house.Was.Port}
 	var undo func() error
 	err := c.asRoot(func() (err error) { undo, err = editYAML(c.cfg.Home.HADir, l); return err })
@@ -199,15 +206,29 @@ func (c *conversation) restore(ctx context.Context, house houseDocument) error {
 	return nil
 }
 
+// awaitHome waits until Home Assistant answers: only then can it check its configuration.
+func (c *conversation) awaitHome(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, restartTime, fmt.Errorf("no sign of Home Assistant within %s", restartTime))
+	defer cancel()
+	for {
+		house, err := say(ctx, c, "house/look", lookAtHouse, none{})
+		if err != nil || house.Answers {
+			return err
+		}
+		if err := pause(ctx, moveEvery); err != nil {
+			return err
+		}
+	}
+}
+
 // asRoot does something with root's rights, where there are some.
 func (c *conversation) asRoot(do func() error) error { return c.rights.asRoot(do) }
 
 // await follows a move until it is on trial or over, and says what is done meanwhile.
 func (c *conversation) await(ctx context.Context, house houseDocument) (houseDocument, error) {
-	said := 0
 	for {
-		for ; said < len(house.Did); said++ {
-			c.a.note("%s", house.Did[said])
+		for ; c.said < len(house.Did); c.said++ {
+			c.a.note("%s", house.Did[c.said])
 		}
 		switch step(house.Step) {
 		case stepNone, stepTrial:
@@ -218,7 +239,11 @@ func (c *conversation) await(ctx context.Context, house houseDocument) (houseDoc
 		}
 		switch step(house.Step) {
 		case stepRestore:
-			if err := c.restore(ctx, house); err != nil {
+			err := c.restore(ctx, house)
+			if now, asked := say(ctx, c, "house", showHouse, none{}); asked == nil && now.Step != house.Step {
+				err = nil // somebody else was faster
+			}
+			if err != nil {
 				return house, &problem{status: statusPartly, err: fmt.Errorf("configuration.yaml still has Home Assistant behind the gateway: %w", err),
 					hint: `at home it is reached through the gateway; "gatehouse off", as root, gives it its own address back`}
 			}
@@ -280,7 +305,10 @@ func (c *conversation) trial(ctx context.Context, house houseDocument) error {
 	if !house.YAML {
 		return nil
 	}
-	// Nobody but root can change configuration.yaml back, so this stays until it is known.
+	// Nobody but root can change configuration.yaml back, so somebody stays until it is known.
+	if err := c.asRoot(a.leaveKeeper); err == nil {
+		return nil
+	}
 	a.note("this waits until it is confirmed: to take the trial back, configuration.yaml has to be changed as root")
 	house, err = c.settle(ctx)
 	if err == nil && house.Mode != string(modeClosed) && house.Problem != "" {
@@ -288,6 +316,67 @@ func (c *conversation) trial(ctx context.Context, house houseDocument) error {
 	}
 	return err
 }
+
+// leaveKeeper starts what waits for the end of the trial in this process's place, with
+// nothing of its terminal.
+func (a *app) leaveKeeper() error {
+	path, _ := a.configPath()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	keeper := exec.Command("/proc/self/exe", "--config", path, "--quiet", keeperVerb)
+	keeper.Dir, keeper.Env = "/", []string{}
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := keeper.Start(); err != nil {
+		return err
+	}
+	return keeper.Process.Release()
+}
+
+// keeperVerb is what close leaves behind where root has to take a trial back.
+const keeperVerb = "keep-trial"
+
+func (a *app) newKeeperCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    keeperVerb,
+		Short:  "Wait until a trial is confirmed or over, and change configuration.yaml back",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGHUP)
+			c, err := a.converse()
+			if err != nil {
+				return err
+			}
+			return c.keep(cmd.Context())
+		},
+	}
+}
+
+// keep waits for the end of a trial, and takes it back where nobody else does.
+func (c *conversation) keep(ctx context.Context) error {
+	for {
+		house, err := say(ctx, c, "house", showHouse, none{})
+		if err != nil {
+			return err
+		}
+		until, err := time.Parse(time.RFC3339, house.Deadline)
+		switch {
+		case house.Step != string(stepTrial):
+			_, err := c.await(ctx, house)
+			return err
+		case err == nil && !house.Running && time.Since(until) > keeperPatience:
+			return c.wayBack(ctx, "house/open", openToHome)
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// keeperPatience is how long after the end of a trial a gateway may be starting again.
+const keeperPatience = 20 * time.Second
 
 // settle waits until nothing is on trial or moving any more.
 func (c *conversation) settle(ctx context.Context) (houseDocument, error) {
@@ -359,19 +448,23 @@ func (a *app) wayBack(ctx context.Context, name string, do func(context.Context,
 	if err != nil {
 		return err
 	}
+	return c.wayBack(ctx, name, do)
+}
+
+func (c *conversation) wayBack(ctx context.Context, name string, do func(context.Context, *house, none) (houseDocument, error)) error {
 	house, err := say(ctx, c, name, do, none{})
 	if err != nil {
 		return err
 	}
 	if step(house.Step) != stepNone {
-		if !house.Answers {
+		if !house.Answers && !c.homeRuns() {
 			return c.backInFiles(ctx, house)
 		}
 		if house, err = c.goBack(ctx, house); err != nil {
 			return err
 		}
 	}
-	return a.print(house, func(w io.Writer) { sayHouse(w, house) })
+	return c.a.print(house, func(w io.Writer) { sayHouse(w, house) })
 }
 
 // goBack waits until Home Assistant has its address back. Where no server runs, this very
@@ -386,6 +479,18 @@ func (c *conversation) goBack(ctx context.Context, house houseDocument) (houseDo
 		}
 	}
 	return say(ctx, c, "house/back", bringBack, none{})
+}
+
+// homeRuns reports whether a process of Home Assistant is seen: it may be starting, and has
+// read its files already.
+func (c *conversation) homeRuns() (runs bool) {
+	err := c.asRoot(func() error {
+		for _, home := range facts.FindHomes(os.DirFS("/")).Homes {
+			runs = runs || home.Process != 0 && (home.Dir == c.cfg.Home.HADir || c.cfg.Home.HADir == "")
+		}
+		return nil
+	})
+	return runs && err == nil
 }
 
 // backInFiles gives Home Assistant its address back in its own files, as it does not run.

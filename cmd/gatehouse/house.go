@@ -50,6 +50,7 @@ func handlers() map[string]handler {
 		"residents/give":  on(giveResidents),
 		"residents/leave": on(leaveResidents),
 		"house":           on(showHouse),
+		"house/look":      on(lookAtHouse),
 		"house/preview":   on(previewClose),
 		"house/close":     on(beginClose),
 		"house/edited":    on(editedHome),

@@ -94,6 +94,13 @@ func TestLiveMovingIn(t *testing.T) {
 	v.wants(v.phone, "POST", "http://"+homeAddr+":8123/api/webhook/"+l.local, nil, http.StatusForbidden)
 	v.strangers()
 	v.closedTo(v.guest)
+	// A tablet that has another address now shows who it is by what its browser keeps.
+	v.wants(v.moved, "GET", "http://"+homeAddr+":8123/", map[string]string{"Accept": "text/html"}, http.StatusUnauthorized)
+	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {l.browser.client}, "refresh_token": {l.browser.refresh}}
+	if status, text, err := v.ask(v.moved, "POST", "http://"+homeAddr+":8123/auth/token", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form.Encode()); err != nil || status != http.StatusOK {
+		t.Errorf("refresh from another address: %d %s %v", status, text, err)
+	}
+	v.wants(v.moved, "GET", "http://"+homeAddr+":8123/", map[string]string{"Accept": "text/html"}, http.StatusOK)
 	if out := v.verb("devices", "--json"); strings.Count(out, `"kind": "app"`) != 3 {
 		t.Errorf("the apps are not among the devices: %s", out)
 	}
@@ -146,7 +153,7 @@ type village struct {
 	prefix                string
 	home                  world
 	phone, speaker, guest world
-	outside               world
+	moved, outside        world
 	dir, state            string
 	binary, config        string
 	release               string
@@ -170,11 +177,11 @@ func newVillage(t *testing.T) *village {
 	v.ip("-n", router.name, "link", "add", "br0", "type", "bridge")
 	v.ip("-n", router.name, "addr", "add", "192.168.77.1/24", "dev", "br0")
 	v.ip("-n", router.name, "link", "set", "br0", "up")
-	for n, w := range []*world{&v.home, &v.phone, &v.speaker, &v.guest} {
-		*w = v.world([]string{"home", "phone", "speaker", "guest"}[n])
+	for n, w := range []*world{&v.home, &v.phone, &v.speaker, &v.guest, &v.moved} {
+		*w = v.world([]string{"home", "phone", "speaker", "guest", "moved"}[n])
 		v.ip("-n", w.name, "link", "add", "eth0", "type", "veth", "peer", "name", fmt.Sprintf("port%d", n), "netns", router.name)
 		v.ip("-n", router.name, "link", "set", fmt.Sprintf("port%d", n), "master", "br0", "up")
-		v.ip("-n", w.name, "addr", "add", []string{homeAddr, "192.168.77.20", "192.168.77.30", "192.168.77.40"}[n]+"/24", "dev", "eth0")
+		v.ip("-n", w.name, "addr", "add", []string{homeAddr, "192.168.77.20", "192.168.77.30", "192.168.77.40", "192.168.77.50"}[n]+"/24", "dev", "eth0")
 		v.ip("-n", w.name, "link", "set", "eth0", "up")
 		v.ip("-n", w.name, "route", "add", "default", "via", "192.168.77.1")
 	}

@@ -297,7 +297,7 @@ func ago(stamp string) string {
 		return "-"
 	}
 	d := time.Until(t).Round(time.Second)
-	if d < 0 && d > -5*time.Second {
+	if d <= 0 && d > -5*time.Second {
 		return "now"
 	}
 	if d < 0 {

@@ -92,7 +92,7 @@ func (h *house) findWebhooks(ctx context.Context) error {
 		if w.Domain == "mobile_app" { // registered apps, and such as were removed
 			continue
 		}
-		finds = append(finds, identity.Find{Kind: identity.KindWebhook, Name: w.Domain + ": " + w.Name, Webhook: ha.Hash(w.ID), Seen: time.Now()})
+		finds = append(finds, identity.Find{Kind: identity.KindWebhook, Name: w.Domain + ": " + w.Name, Webhook: ha.Hash(w.ID)})
 	}
 	return h.identity.Found(ctx, finds...)
 }
@@ -155,7 +155,7 @@ func findsOf(s facts.Stored) []identity.Find {
 			continue
 		}
 		finds = append(finds, identity.Find{Kind: identity.KindApp, HAUserID: a.UserID, HAUserName: names[a.UserID], Name: a.DeviceName,
-			ClientID: a.AppID, Registration: a.DeviceID, Webhook: ha.Hash(a.WebhookID), Seen: time.Now()})
+			ClientID: a.AppID, Registration: a.DeviceID, Webhook: ha.Hash(a.WebhookID)})
 	}
 	for _, in := range s.SignIns {
 		f := identity.Find{Kind: identity.KindOfClient(in.ClientID), HAUserID: in.UserID, HAUserName: in.UserName, Name: in.ClientName, ClientID: in.ClientID,

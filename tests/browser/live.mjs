@@ -62,7 +62,7 @@ async function goTests(house, step, release) {
     };
     const { code, text } = await step("go test -run Live", () => new Promise((done, fail) => {
       let text = "";
-      const child = spawn("go", ["test", "./internal/ha/...", "./internal/gateway/...", "-run", "Live", "-count=1", "-v"], { cwd: repo, env });
+      const child = spawn("go", ["test", "./internal/ha/...", "./internal/gateway/...", "./cmd/gatehouse/...", "-run", "Live", "-count=1", "-v"], { cwd: repo, env });
       for (const stream of [child.stdout, child.stderr]) stream.on("data", (part) => (text += part));
       child.on("error", fail);
       child.on("exit", (code) => done({ code, text }));
