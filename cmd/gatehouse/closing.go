@@ -363,7 +363,9 @@ func offHouse(ctx context.Context, h *house, _ none) (houseDocument, error) {
 	return h.looked(ctx), err
 }
 
-func lookAtHouse(ctx context.Context, h *house, _ none) (houseDocument, error) { return h.looked(ctx), nil }
+func lookAtHouse(ctx context.Context, h *house, _ none) (houseDocument, error) {
+	return h.looked(ctx), nil
+}
 
 // looked is the document with whether Home Assistant answers.
 func (h *house) looked(ctx context.Context) houseDocument {

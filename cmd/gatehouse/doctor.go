@@ -103,6 +103,7 @@ func examine(ctx context.Context, h *house, _ none) (doctorDocument, error) {
 	add(h.examineDoors()...)
 	add(h.examineCertificates()...)
 	add(h.examineOwner())
+	add(h.examineStance()...)
 	add(h.examineHome(ctx)...)
 	return doc, nil
 }
@@ -198,9 +199,37 @@ func (h *house) examineOwner() diagnosis {
 	return d
 }
 
+// examineStance looks at how the house stands, where it is not open as it always was.
+func (h *house) examineStance() []diagnosis {
+	s := h.mover.stance()
+	var all []diagnosis
+	switch {
+	case s.Step == stepTrial:
+		all = append(all, diagnosis{ID: "house", Title: "How the house stands is confirmed", Result: unknown, Detail: "on trial until " + stamp(s.Deadline), Hint: "gatehouse confirm"})
+	case s.Step == stepRestore:
+		all = append(all, diagnosis{ID: "house", Title: "How the house stands is confirmed", Result: bad, Detail: "configuration.yaml still has Home Assistant behind the gateway", Hint: `run "gatehouse off" as root`})
+	case s.Step != stepNone:
+		all = append(all, diagnosis{ID: "house", Title: "How the house stands is confirmed", Result: unknown, Detail: "Home Assistant is being moved", Hint: "look again in a minute"})
+	case s.closed():
+		all = append(all, diagnosis{ID: "house", Title: "The house is closed", Result: good})
+	}
+	if h.server == nil || s.Step != stepNone {
+		return all
+	}
+	if row, ok := h.server.plain.row(); ok {
+		d := diagnosis{ID: "door-plain", Title: "The gateway answers where Home Assistant did", Result: good, Detail: row.Listen}
+		if !row.Open {
+			d.Result, d.Detail, d.Hint = bad, row.Why, `something else listens there: end it; or "gatehouse off"`
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
 // examineHome looks at the way to Home Assistant, as far as it leads.
 func (h *house) examineHome(ctx context.Context) []diagnosis {
-	up := diagnosis{ID: "home-assistant", Title: "Home Assistant answers at " + h.cfg.Home.HAURL, Result: good}
+	at := h.document().HomeAssistant
+	up := diagnosis{ID: "home-assistant", Title: "Home Assistant answers at " + at, Result: good}
 	ha, err := h.homeAssistant()
 	if err != nil {
 		up.Result, up.Detail, up.Hint = bad, err.Error(), "see home.ha_url in the configuration"
@@ -214,7 +243,7 @@ func (h *house) examineHome(ctx context.Context) []diagnosis {
 		return []diagnosis{up}
 	}
 	up.Detail = "release " + version
-	return []diagnosis{up, examineSetUp(ctx, ha), examineTrust(ctx, ha), h.examineToken(ctx, ha), examineAround(ctx, h.cfg.Home.HAURL)}
+	return []diagnosis{up, examineSetUp(ctx, ha), examineTrust(ctx, ha), h.examineToken(ctx, ha), examineAround(ctx, at)}
 }
 
 func examineSetUp(ctx context.Context, ha *client.Client) diagnosis {
@@ -282,7 +311,7 @@ func examineAround(ctx context.Context, haURL string) diagnosis {
 	}
 	if at, err := netip.ParseAddr(u.Hostname()); (err != nil || !at.IsLoopback()) && u.Hostname() != demoName {
 		d.Result, d.Detail = bad, "it answers at "+u.Host+", which others in the network may reach as well"
-		d.Hint = "have it listen on this machine alone (server_host 127.0.0.1), or shut its port to others"
+		d.Hint = `"gatehouse close" has it listen on this machine alone; or shut its port to others`
 		return d
 	}
 	addrs, err := net.InterfaceAddrs()
@@ -302,7 +331,7 @@ func examineAround(ctx context.Context, haURL string) diagnosis {
 		}
 		_ = conn.Close()
 		d.Result, d.Detail = bad, "it answers at "+at+" as well"
-		d.Hint = "have it listen on this machine alone (server_host 127.0.0.1), or shut its port to others"
+		d.Hint = `"gatehouse close" has it listen on this machine alone; or shut its port to others`
 		return d
 	}
 	return d

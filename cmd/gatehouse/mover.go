@@ -31,7 +31,10 @@ const (
 	editingTime = 3 * time.Minute  // in which the verb has changed configuration.yaml, or is gone
 	moveEvery   = 500 * time.Millisecond
 	backTime    = 7 * time.Minute // longer than Home Assistant takes to take a trial back by itself
-	movedBy     = 10000           // what is added to the port, so that people recognise it
+	// startPatience is how long a Home Assistant that is still starting is waited for before
+	// it is told to restart.
+	startPatience = 2 * time.Minute
+	movedBy       = 10000 // what is added to the port, so that people recognise it
 )
 
 var loopbackAddr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -146,17 +149,29 @@ func (m *mover) behind(ctx context.Context) (*client.Client, error) {
 	return m.at(ctx, m.stance().url())
 }
 
+// wake is for a server that begins: a move in whose middle the one before it ended is
+// taken back.
+func (m *mover) wake(ctx context.Context) error {
+	return m.change(ctx, func(s *stance) error {
+		if s.Step == stepMoving {
+			s.turnBack("the gateway ended in the middle of it")
+		}
+		return nil
+	})
+}
+
 // run does what the stance asks for until ctx ends.
 func (m *mover) run(ctx context.Context) error {
-	if err := m.change(ctx, (*stance).wake); err != nil {
-		return err
-	}
 	for ctx.Err() == nil {
 		wait := time.Hour
 		switch s := m.stance(); s.Step {
 		case stepNone:
 			if s.moved() && m.around.holdPlain() != nil {
 				wait = 5 * time.Second // somebody else has its port
+			}
+			if s.moved() && s.YAML {
+				m.keepUpgraded(ctx)
+				wait = min(wait, upgradeEvery)
 			}
 		case stepMoving:
 			if err := m.move(ctx); err != nil && ctx.Err() == nil {
@@ -192,14 +207,6 @@ func (m *mover) wait(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-m.poked:
 	case <-time.After(d):
-	}
-	return nil
-}
-
-// wake is what becomes of a stance whose server ended in the middle of a move.
-func (s *stance) wake() error {
-	if s.Step == stepMoving {
-		s.turnBack("the gateway ended in the middle of it")
 	}
 	return nil
 }
@@ -273,6 +280,15 @@ func (m *mover) restartBehind(ctx context.Context, s stance) error {
 		return err
 	}
 	if s.YAML {
+		begun := time.Now()
+		for time.Since(begun) < startPatience {
+			if running, err := api.Running(ctx); err != nil || running {
+				break
+			}
+			if err := pause(ctx, moveEvery); err != nil {
+				return err
+			}
+		}
 		m.say("Home Assistant restarts, to listen at %s alone", s.Home)
 		return api.Restart(ctx)
 	}
@@ -460,7 +476,7 @@ func (m *mover) back(ctx context.Context) error {
 	m.say("Home Assistant gets its own listener back")
 	ctx, cancel := context.WithTimeoutCause(ctx, backTime, fmt.Errorf("no sign of Home Assistant at its own listener after %s", backTime))
 	defer cancel()
-	restarted := time.Time{}
+	begun, restarted := time.Now(), time.Time{}
 	for {
 		if m.stance().Step != stepBack {
 			return nil // root has changed its files meanwhile
@@ -473,7 +489,7 @@ func (m *mover) back(ctx context.Context) error {
 			break
 		}
 		if time.Since(restarted) > time.Minute {
-			if asked, err := m.sendBack(ctx, s); err != nil {
+			if asked, err := m.sendBack(ctx, s, time.Since(begun) < startPatience); err != nil {
 				m.log.Warn("Home Assistant does not go back to its own listener yet", "error", err)
 			} else if asked {
 				restarted = time.Now()
@@ -528,7 +544,7 @@ func (m *mover) isBack(ctx context.Context, s stance) (bool, error) {
 }
 
 // sendBack has Home Assistant, where it runs behind us, restart with its own listener.
-func (m *mover) sendBack(ctx context.Context, s stance) (asked bool, err error) {
+func (m *mover) sendBack(ctx context.Context, s stance, patient bool) (asked bool, err error) {
 	api, err := m.behind(ctx)
 	if err != nil {
 		return false, err
@@ -536,6 +552,9 @@ func (m *mover) sendBack(ctx context.Context, s stance) (asked bool, err error) 
 	if s.YAML {
 		if _, err := api.Onboarded(ctx); err != nil {
 			return false, nil // it is away
+		}
+		if running, err := api.Running(ctx); err == nil && !running && patient {
+			return false, nil // what is told to stop before it has started may not hear it
 		}
 		return true, api.Restart(ctx)
 	}
@@ -577,6 +596,34 @@ func (m *mover) follow(ctx context.Context) {
 	if _, err := old.Onboarded(ctx); err == nil {
 		m.around.dropPlain()
 		_ = m.around.place(netip.AddrPort{})
+	}
+}
+
+// upgradeEvery is how often a Home Assistant that was moved in configuration.yaml is looked
+// at. One that is upgraded to 2026.8 or later takes what it says there for a trial, and
+// takes that back after five minutes (ha-protocol 4.1).
+const upgradeEvery = 30 * time.Second
+
+// keepUpgraded confirms that trial: the owner has confirmed what it says already.
+func (m *mover) keepUpgraded(ctx context.Context) {
+	s := m.stance()
+	api, err := m.behind(ctx)
+	if err != nil {
+		return
+	}
+	now, err := api.HTTPConfig(ctx)
+	if err != nil || now.Running().Port() != int(s.Home.Port()) {
+		return // an older release, one that is away, or one that somebody has set otherwise
+	}
+	if now.Active == "pending" {
+		if err := api.Promote(ctx); err != nil {
+			m.log.Error("Home Assistant was upgraded, and takes back where it listens unless somebody confirms it there", "error", err)
+			return
+		}
+		m.log.Info("Home Assistant was upgraded, and keeps where it listens")
+	}
+	if err := m.change(ctx, func(s *stance) error { s.YAML = false; return nil }); err != nil {
+		m.log.Error("could not write down that Home Assistant was upgraded", "error", err)
 	}
 }
 

@@ -75,16 +75,16 @@ func (h *movingHome) settle() {
 	if err == nil {
 		_, err = api.Configure(h.t.Context(), options)
 	}
-	if err == nil {
-		err = api.Promote(h.t.Context())
-	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	for quiet := time.Now(); time.Since(quiet) < 50*time.Millisecond; { // it lets go of its sockets a moment later
+	for quiet := time.Now(); time.Since(quiet) < 200*time.Millisecond; { // it lets go of its sockets a moment later
 		if _, err := api.Me(h.t.Context()); err != nil {
 			quiet = time.Now()
 		}
+	}
+	if err := api.Promote(h.t.Context()); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -213,7 +213,11 @@ func (g *gate) still() stance {
 
 func (g *gate) onTrial() stance {
 	g.t.Helper()
-	return g.await("on trial", func(s stance) bool { return s.Step == stepTrial || s.Step == stepNone && s.Problem != "" })
+	s := g.await("on trial", func(s stance) bool { return s.Step == stepTrial || s.Problem != "" })
+	if s.Problem != "" {
+		g.t.Fatalf("taken back: %s; done: %q", s.Problem, g.house.document().Did)
+	}
+	return s
 }
 
 // answers says who answers where Home Assistant was: the gateway, Home Assistant or nobody.
@@ -388,6 +392,31 @@ func TestMoveThatFails(t *testing.T) {
 	if s := g.still(); s.moved() || s.Problem == "" {
 		t.Errorf("%+v", s)
 	}
+	g.is("Home Assistant")
+}
+
+// A home that was moved in configuration.yaml and is upgraded since takes that for a trial.
+// It is kept.
+func TestUpgradedBehindUs(t *testing.T) {
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	g.begin(modeClosed)
+	s := g.onTrial()
+	if err := g.mover.change(t.Context(), func(s *stance) error {
+		s.Mode, s.Next, s.Step, s.YAML = modeClosed, "", stepNone, true // confirmed, and not by the API
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.await("taken for upgraded", func(s stance) bool { return !s.YAML })
+	now, err := h.api(s.Home.String()).HTTPConfig(t.Context())
+	if err != nil || now.Active != "stable" || now.Stable.Port() != int(s.Home.Port()) {
+		t.Errorf("%+v, %v", now, err)
+	}
+	if _, err := offHouse(t.Context(), g.house, none{}); err != nil {
+		t.Fatal(err)
+	}
+	g.still()
 	g.is("Home Assistant")
 }
 

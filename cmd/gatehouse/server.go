@@ -97,7 +97,10 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	s.authority.Watch(func(names []string, until time.Time) {
 		s.emit(event.Event{Kind: event.CertificateMade, Detail: strings.Join(names, ", ") + " until " + stamp(until)})
 	})
-	if s.mover, err = newMover(ctx, c, p.ledger, p.log); err != nil {
+	if s.mover, err = newMover(ctx, c, p.ledger, p.log); err == nil {
+		err = s.mover.wake(ctx)
+	}
+	if err != nil {
 		return s, err
 	}
 	if err := p.rights.asRoot(s.openDoors); err != nil {

@@ -189,8 +189,10 @@ func (s *setup) chooseHome(ctx context.Context) error {
 	}
 	found := facts.FindHomes(s.host)
 	switch {
-	case len(found.Homes) == 1:
+	case len(found.Homes) == 1 && s.mayBe(found.Homes[0]):
 		s.take(found.Homes[0])
+	case len(found.Homes) == 1:
+		s.remark("%s is another Home Assistant than the one at %s; say --ha-dir for that one's, if it is on this machine", found.Homes[0].Dir, s.haURL)
 	case len(found.Homes) > 1:
 		return s.choose(ctx, found.Homes)
 	case s.haURL != "":
@@ -200,6 +202,17 @@ func (s *setup) chooseHome(ctx context.Context) error {
 		s.app.note("Home Assistant was not found on this machine")
 	}
 	return nil
+}
+
+// mayBe reports whether a home can be the one at --ha-url: a machine has many names, but
+// the port is the same.
+func (s *setup) mayBe(home facts.Home) bool {
+	said, err := url.Parse(s.haURL)
+	if s.haURL == "" || home.URL == "" || err != nil {
+		return true
+	}
+	its, err := url.Parse(home.URL)
+	return err != nil || portOrUsual(said) == portOrUsual(its)
 }
 
 func (s *setup) take(home facts.Home) {

@@ -302,6 +302,20 @@ func TestSetupSecondFactor(t *testing.T) {
 	}
 }
 
+// A Home Assistant that is found on this machine and listens elsewhere is another one.
+func TestSetupOfAnother(t *testing.T) {
+	h := newSetupHome(t, trusting())
+	h.host = fstest.MapFS{"config/.HA_VERSION": &fstest.MapFile{Data: []byte("2026.11.0")},
+		"config/configuration.yaml": &fstest.MapFile{Data: []byte("http: {server_port: 8123}\n")}, "config/.storage/onboarding": &fstest.MapFile{Data: []byte("{}")}}
+	status, out, said := h.run(t, "--ha-url", h.url, "--no-token", "--yes", "--json")
+	if status != statusDone && status != statusPartly {
+		t.Fatalf("status %d: %s", status, said)
+	}
+	if strings.Contains(out, `"/config"`) || !strings.Contains(said+out, "another Home Assistant") {
+		t.Errorf("taken for the one that answers: %s%s", out, said)
+	}
+}
+
 // Without a token nothing is changed in Home Assistant.
 func TestSetupNoToken(t *testing.T) {
 	for _, o := range []hatest.Options{trusting(), {}, {Version: "2026.2.3"}} {

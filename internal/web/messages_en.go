@@ -114,7 +114,7 @@ func english() *messages {
 		OtherUserResume:   "Sign in again",
 		OverTLSTitle:      "This device is not known here",
 		OverTLSText:       "This home is closed: it lets in the devices that it knows. Sign in at this address, where nobody can read along:",
-		OverTLSMore:       "A device of this home that has only moved is let in by itself in a moment.",
+		OverTLSMore:       "A device of this home that only has a new address is let in by itself in a moment.",
 		DownTitle:         "Home Assistant is not answering",
 		DownText:          "It may be starting again. This page goes on by itself as soon as it is back.",
 		NotAllowedTitle:   "Not for this account",
