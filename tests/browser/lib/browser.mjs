@@ -25,10 +25,11 @@ const flags = [
 export class Browser {
   /**
    * Opens a browser that has never been here.
-   * @param {{ name: string, root?: string, phone?: boolean, dark?: boolean, passkeys?: boolean }} options
+   * @param {{ name: string, root?: string, phone?: boolean, dark?: boolean, passkeys?: boolean, userAgent?: string }} options
    *   name is for messages; root is a PEM file to trust; without it nothing but the public roots is.
+   *   userAgent is what an app's web view says instead.
    */
-  static async open({ name, root, phone = false, dark = false, passkeys = true }) {
+  static async open({ name, root, phone = false, dark = false, passkeys = true, userAgent }) {
     const home = mkdtempSync(join(tmpdir(), "gatehouse-browser-"));
     if (root) trust(home, root);
     const line = await Line.open();
@@ -42,6 +43,7 @@ export class Browser {
       hasTouch: phone,
       colorScheme: dark ? "dark" : "light",
       locale: "en-US",
+      userAgent,
       serviceWorkers: "allow",
     });
     context.setDefaultTimeout(15_000);

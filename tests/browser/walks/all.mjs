@@ -6,7 +6,7 @@ import { Gatehouse } from "../lib/gatehouse.mjs";
 import { Home, light } from "../lib/home.mjs";
 import { Tap } from "../lib/tap.mjs";
 import { homeRests, leavesHome, ownersFirstDay, powerCut, secondBrowser, sessionEnds } from "./days.mjs";
-import { ourPages, standIns } from "./looks.mjs";
+import { appsAsk, ourPages, standIns } from "./looks.mjs";
 import { backup, doubleTalk, officialClient, streams } from "./program.mjs";
 import { stranger } from "./stranger.mjs";
 
@@ -16,6 +16,7 @@ export async function demo(house) {
   try {
     console.log(`the demonstration home is ready after ${gate.readyAfter} ms`);
     await ourPages(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-looks.log") }), title: "demo" });
+    await appsAsk(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-apps.log") }), title: "demo" });
     await standIns(house);
     const at = { home: new DemoHome(), gate, frontend: demoFrontend, title: "demo" };
     const owner = await ownersFirstDay(house, at);

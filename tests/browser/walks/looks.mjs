@@ -83,6 +83,66 @@ export async function ourPages(house, { start, title }) {
   }
 }
 
+/** What the companion apps' web views say that they are (ha-protocol 5.2), the client id that each signs in for, and where it waits for the code. */
+const apps = {
+  Android: {
+    userAgent: "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/140.0.0.0 Mobile Safari/537.36 Home Assistant/2026.8.1-20000 (Android 16; Pixel 9)",
+    client: "https://home-assistant.io/android",
+  },
+  iOS: {
+    userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 Mobile/HomeAssistant, like Safari",
+    client: "https://home-assistant.io/iOS",
+  },
+};
+
+/** An app's web view asks a phone that is known, which is given the number; each page on a phone's screen by day and by night. */
+export async function appsAsk(house, { start, title }) {
+  for (const [app, { userAgent, client }] of Object.entries(apps)) {
+    await house.walk(`the web view of ${app}'s app asks, and a phone lets it in (${title})`, async (step, evidence) => {
+      const gate = await start();
+      const owner = await Browser.open({ name: "owner", root: gate.root, phone: true });
+      const view = await Browser.open({ name: "view", root: gate.root, phone: true, passkeys: false, userAgent });
+      evidence.push(owner, view, gate);
+      const judge = (browser, what) => judgeEverywhere(browser, what, house.out, views.filter(([phone]) => phone));
+      await step("the owner's phone", async () => {
+        await owner.page.goto(gate.ownerLink);
+        await pages.becomeOwner(owner.page, "Robin");
+        await pages.goOn(owner.page);
+        await demoFrontend.seesLogin(owner.page);
+      });
+      const login = `${gate.url}/auth/authorize?response_type=code&client_id=${encodeURIComponent(client)}&redirect_uri=homeassistant%3A%2F%2Fauth-callback`;
+      await step("the app is shown the sign-in page in place of the login, without passkeys and without an error", async () => {
+        const answer = await view.page.goto(login);
+        expect(answer.status() === 200, `answered ${answer.status()}`);
+        await pages.seesSignIn(view.page);
+        expect(!(await view.page.getByRole("button", { name: "Sign in with a passkey" }).isVisible()), "a passkey is offered");
+        await judge(view, `app sign in ${app.toLowerCase()}`);
+      });
+      const number = await step("it asks, and shows a number", async () => {
+        const number = await pages.askApproval(view.page);
+        await judge(view, `app asking ${app.toLowerCase()}`);
+        return number;
+      });
+      await step("the phone is asked for the number", async () => {
+        await pages.visit(owner.page, `${gate.url}/_gatehouse/auth/`);
+        await pages.seesWaiting(owner.page);
+        await judge(owner, `approving app ${app.toLowerCase()}`);
+      });
+      await step("the number lets it in, to where it was going", async () => {
+        await pages.approve(owner.page, gate, number);
+        await judge(owner, `approved app ${app.toLowerCase()}`);
+        await pages.letIn(view.page);
+        await demoFrontend.seesLogin(view.page);
+        expect(view.page.url() === login, `at ${view.page.url()}`);
+      });
+      await step("it is known as an app", async () => {
+        const { json } = await gate.verb("devices", "--json");
+        expect(json.devices.some((d) => d.kind === "app"), `known are ${JSON.stringify(json)}`);
+      });
+    });
+  }
+}
+
 /** What stands in for Home Assistant where it is not to be shown: before it is set up, and while it is away. */
 export async function standIns(house) {
   await house.walk("Home Assistant is not set up yet, is away, and is back", async (step, evidence) => {
@@ -133,11 +193,11 @@ async function smallHome(done) {
   return { url: `http://127.0.0.1:${port}`, leave: close, comeBack: () => listen(port), close };
 }
 
-/** Judges the page that is shown in every view. */
-export async function judgeEverywhere(browser, what, out) {
+/** Judges the page that is shown in every view, or in some. */
+export async function judgeEverywhere(browser, what, out, where = views) {
   const { page } = browser;
   const size = page.viewportSize();
-  for (const [phone, dark] of views) {
+  for (const [phone, dark] of where) {
     await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 900 });
     await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
     await until("the colours have changed", () => page.evaluate(() => !document.getAnimations().some((a) => a instanceof CSSTransition)));
