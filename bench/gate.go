@@ -20,12 +20,13 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// gate is the gateway under measurement and a device that it knows.
+// gate is the gateway under measurement and the devices that it knows.
 type gate struct {
 	process    *process
-	base       string        // https://localhost:port
-	cookie     string        // name=value of the session
-	token      string        // Home Assistant's access token, learned by the gateway
+	cli        cli
+	base       string // https://localhost:port
+	owner      visitor
+	apps       []app
 	firstStart time.Duration // of a gateway without any state
 	start      time.Duration // median of later ones
 }
@@ -72,105 +73,174 @@ func openGate(ctx context.Context, binary, dir, home string, starts int) (*gate,
 	}
 	slices.Sort(took)
 	g.start = took[len(took)/2]
-	if err := g.becomeKnown(ctx, binary, config); err != nil {
+	g.cli = cli{binary, config}
+	g.owner = visitor{base: g.base, client: loopback()}
+	defer g.owner.client.CloseIdleConnections()
+	if err := g.owner.becomeOwner(ctx, g.cli); err != nil {
 		g.process.stop()
 		return nil, fmt.Errorf("become known (log: %s): %w", g.process.log.Name(), err)
 	}
 	return g, nil
 }
 
-// becomeKnown takes the owner's invitation and Home Assistant's login.
-func (g *gate) becomeKnown(ctx context.Context, binary, config string) error {
-	out, err := exec.CommandContext(ctx, binary, "invite", "--owner", "--json", "--config", config).Output()
+// enrolApps makes the apps known.
+func (g *gate) enrolApps(ctx context.Context) error {
+	if _, err := g.cli.run(ctx, "people", "add", appPerson); err != nil {
+		return err
+	}
+	for range appCount {
+		a, err := newApp(ctx, g.cli, g.base)
+		if err != nil {
+			return fmt.Errorf("app: %w", err)
+		}
+		g.apps = append(g.apps, a)
+	}
+	return nil
+}
+
+// cli is the gateway's command line.
+type cli struct{ binary, config string }
+
+// run returns what a verb says.
+func (c cli) run(ctx context.Context, args ...string) ([]byte, error) {
+	out, err := exec.CommandContext(ctx, c.binary, append(args, "--config", c.config)...).Output()
 	if err != nil {
-		return fmt.Errorf("gatehouse invite: %w", err)
+		return nil, fmt.Errorf("gatehouse %s: %w", strings.Join(args, " "), err)
+	}
+	return out, nil
+}
+
+// invite returns the code of an invitation.
+func (c cli) invite(ctx context.Context, whom string) (string, error) {
+	out, err := c.run(ctx, "invite", whom, "--json")
+	if err != nil {
+		return "", err
 	}
 	var invitation struct{ Link string }
 	if err := json.Unmarshal(out, &invitation); err != nil {
-		return fmt.Errorf("gatehouse invite: %w", err)
+		return "", fmt.Errorf("gatehouse invite: %w", err)
 	}
-	client := loopback()
-	defer client.CloseIdleConnections()
-	type object map[string]any
+	return path.Base(invitation.Link), nil
+}
 
-	var app struct{ ID, Secret string }
-	who := object{"invite": path.Base(invitation.Link), "name": "Bench"}
-	if _, err := g.post(ctx, client, "/_gatehouse/api/invite/totp/begin", who, &app); err != nil {
-		return err
-	}
-	code, err := totp.GenerateCode(app.Secret, time.Now())
+// visitor is a client of the gateway's: a browser, or an app's web view and, without a
+// cookie, its own requests.
+type visitor struct {
+	base      string
+	client    *http.Client
+	userAgent string
+	cookie    string // name=value of the session
+	token     string // Home Assistant's access token, learned by the gateway
+	refresh   string
+}
+
+type object map[string]any
+
+// becomeOwner takes the owner's invitation with an authenticator app, and Home
+// Assistant's login.
+func (v *visitor) becomeOwner(ctx context.Context, gatehouse cli) error {
+	code, err := gatehouse.invite(ctx, "--owner")
 	if err != nil {
 		return err
 	}
-	who["id"], who["code"] = app.ID, code
-	cookies, err := g.post(ctx, client, "/_gatehouse/api/invite/totp", who, nil)
+	var authenticator struct{ ID, Secret string }
+	who := object{"invite": code, "name": "Bench"}
+	if err := v.post(ctx, "/_gatehouse/api/invite/totp/begin", who, &authenticator); err != nil {
+		return err
+	}
+	digits, err := totp.GenerateCode(authenticator.Secret, time.Now())
 	if err != nil {
 		return err
 	}
-	for _, c := range cookies {
-		g.cookie = c.Name + "=" + c.Value
+	who["id"], who["code"] = authenticator.ID, digits
+	if err := v.post(ctx, "/_gatehouse/api/invite/totp", who, nil); err != nil {
+		return err
 	}
+	code, err = v.logIn(ctx, v.base+"/", v.base+"/", "demo")
+	if err != nil {
+		return err
+	}
+	return v.spend(ctx, v.base+"/", code)
+}
 
+// logIn walks through Home Assistant's login and returns the code that it comes to. The
+// demonstration home's users have their names as passwords.
+func (v *visitor) logIn(ctx context.Context, clientID, redirect, user string) (string, error) {
 	var flow struct {
 		FlowID string `json:"flow_id"`
 		Result string
 	}
-	id := g.base + "/"
-	if _, err := g.post(ctx, client, "/auth/login_flow", object{"client_id": id, "redirect_uri": id, "handler": []any{"homeassistant", nil}}, &flow); err != nil {
-		return err
+	if err := v.post(ctx, "/auth/login_flow", object{"client_id": clientID, "redirect_uri": redirect, "handler": []any{"homeassistant", nil}}, &flow); err != nil {
+		return "", err
 	}
-	if _, err := g.post(ctx, client, "/auth/login_flow/"+flow.FlowID, object{"client_id": id, "username": "demo", "password": "demo"}, &flow); err != nil {
-		return err
-	}
+	err := v.post(ctx, "/auth/login_flow/"+flow.FlowID, object{"client_id": clientID, "username": user, "password": user}, &flow)
+	return flow.Result, err
+}
+
+// spend exchanges a code for tokens.
+func (v *visitor) spend(ctx context.Context, clientID, code string) error {
 	var tokens struct {
-		AccessToken string `json:"access_token"`
+		AccessToken  string `json:"access_token"`
+		RefreshToken string `json:"refresh_token"`
 	}
-	form := url.Values{"grant_type": {"authorization_code"}, "client_id": {id}, "code": {flow.Result}}
-	if _, err := g.send(ctx, client, "/auth/token", "application/x-www-form-urlencoded", []byte(form.Encode()), &tokens); err != nil {
+	form := url.Values{"grant_type": {"authorization_code"}, "client_id": {clientID}, "code": {code}}
+	if err := v.send(ctx, "/auth/token", formType, []byte(form.Encode()), &tokens); err != nil {
 		return err
 	}
-	if g.token = tokens.AccessToken; g.cookie == "" || g.token == "" {
+	if v.token, v.refresh = tokens.AccessToken, tokens.RefreshToken; v.cookie == "" || v.token == "" || v.refresh == "" {
 		return errors.New("no session or no token")
 	}
 	return nil
 }
 
-func (g *gate) post(ctx context.Context, client *http.Client, path string, in, out any) ([]*http.Cookie, error) {
+func (v *visitor) post(ctx context.Context, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return g.send(ctx, client, path, "application/json", body, out)
+	return v.send(ctx, path, "application/json", body, out)
 }
 
-// send posts a body as the page of this origin would, and reads the JSON answer.
-func (g *gate) send(ctx context.Context, client *http.Client, path, kind string, body []byte, out any) ([]*http.Cookie, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.base+path, bytes.NewReader(body))
+const formType = "application/x-www-form-urlencoded"
+
+// send posts a body as the page of this origin would, keeps the cookie that it is
+// given, and reads the JSON answer.
+func (v *visitor) send(ctx context.Context, path, kind string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.base+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Content-Type", kind)
-	req.Header.Set("Origin", g.base)
+	req.Header.Set("Origin", v.base)
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	if g.cookie != "" {
-		req.Header.Set("Cookie", g.cookie)
+	if v.userAgent != "" {
+		req.Header.Set("User-Agent", v.userAgent)
 	}
-	res, err := client.Do(req)
+	if v.cookie != "" {
+		req.Header.Set("Cookie", v.cookie)
+	}
+	if v.token != "" {
+		req.Header.Set("Authorization", "Bearer "+v.token)
+	}
+	res, err := v.client.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(res.Body)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s: %.200s", path, res.Status, answer)
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusCreated {
+		return fmt.Errorf("%s: %s: %.200s", path, res.Status, answer)
+	}
+	for _, c := range res.Cookies() {
+		v.cookie = c.Name + "=" + c.Value
 	}
 	if out != nil {
 		if err := json.Unmarshal(answer, out); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	return res.Cookies(), nil
+	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -72,15 +73,34 @@ var (
 
 // h2load loads url over HTTP/2: n requests, streams at a time on each connection.
 func h2load(dir, url string, header []string, connections, streams, n int) (sample, error) {
+	args := []string{"-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-m%d", streams)}
+	for _, h := range header {
+		args = append(args, "-H", h)
+	}
+	return runH2load(dir, n, "Application protocol: h2", append(args, url))
+}
+
+// post loads urls over HTTP/1.1 with n requests that carry a body. Each connection goes
+// through the urls in turns.
+func post(dir string, urls, header []string, body string, connections, n int) (sample, error) {
+	targets, data := filepath.Join(dir, "post.urls"), filepath.Join(dir, "post.body")
+	if err := errors.Join(os.WriteFile(targets, []byte(strings.Join(urls, "\n")+"\n"), 0o600), os.WriteFile(data, []byte(body), 0o600)); err != nil {
+		return sample{}, err
+	}
+	args := []string{"-t1", "--h1", fmt.Sprintf("-c%d", connections), "-m1", "-i", targets, "-d", data}
+	for _, h := range header {
+		args = append(args, "-H", h)
+	}
+	return runH2load(dir, n, "", args)
+}
+
+// runH2load runs h2load for n requests; proof is what it must say beside.
+func runH2load(dir string, n int, proof string, args []string) (sample, error) {
 	log := filepath.Join(dir, "h2load.log")
 	if err := os.RemoveAll(log); err != nil {
 		return sample{}, err
 	}
-	args := []string{"-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-m%d", streams), fmt.Sprintf("-n%d", n), "--log-file=" + log}
-	for _, h := range header {
-		args = append(args, "-H", h)
-	}
-	out, err := exec.Command("h2load", append(args, url)...).CombinedOutput()
+	out, err := exec.Command("h2load", append([]string{fmt.Sprintf("-n%d", n), "--log-file=" + log}, args...)...).CombinedOutput()
 	if err != nil {
 		return sample{}, fmt.Errorf("h2load: %w: %s", err, out)
 	}
@@ -91,8 +111,8 @@ func h2load(dir, url string, header []string, connections, streams, n int) (samp
 		return sample{}, fmt.Errorf("h2load said: %s", text)
 	case done[1] != strconv.Itoa(n) || !strings.Contains(text, fmt.Sprintf("status codes: %d 2xx", n)):
 		return sample{}, fmt.Errorf("h2load: not every answer was a good one: %s", text)
-	case !strings.Contains(text, "Application protocol: h2"):
-		return sample{}, fmt.Errorf("h2load: not HTTP/2: %s", text)
+	case !strings.Contains(text, proof):
+		return sample{}, fmt.Errorf("h2load: not %q: %s", proof, text)
 	}
 	s := sample{requests: n}
 	s.perSecond, _ = strconv.ParseFloat(rate[1], 64)

@@ -30,10 +30,17 @@ type plan struct {
 	rounds      int           // of every target, taken in turns; the median counts
 	each        time.Duration // of one HTTP/1.1 round
 	connections int
-	h2Requests  int // of one HTTP/2 round
-	pings       int // of one WebSocket latency round
+	h2Requests  int           // of one HTTP/2 round
+	hooks       int           // calls of webhooks of one round
+	hookRest    time.Duration // between two rounds of these
+	refreshes   int           // of one round
+	pings       int           // of one WebSocket latency round
 	starts      int
 }
+
+// refreshConnections is below what the gateway lets one address have under way before
+// it knows whose a token request is (16).
+const refreshConnections = 8
 
 func main() {
 	var (
@@ -50,9 +57,9 @@ func main() {
 		exitOn(runUpstream(ctx, *behind))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, pings: 5000, starts: 5}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5}
 	if *quick {
-		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, pings: 500, starts: 1}
+		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, starts: 1}
 	}
 	dir := *keep
 	if dir == "" {
@@ -119,7 +126,7 @@ func measure(ctx context.Context, p plan, binary, dir string) (*result, error) {
 		return nil, err
 	}
 	defer gate.process.stop()
-	known := []string{"Cookie: " + gate.cookie, "Authorization: Bearer " + gate.token}
+	known := []string{"Cookie: " + gate.owner.cookie, "Authorization: Bearer " + gate.owner.token}
 
 	targets := []*target{{name: "direct, no TLS", base: "http://" + home, header: known}}
 	certificate := filepath.Join(dir, "localhost.pem")
@@ -163,6 +170,22 @@ func measure(ctx context.Context, p plan, binary, dir string) (*result, error) {
 	}
 	if r.http2, err = rounds(ctx, p, targets[1:], "HTTP/2", func(t *target) (sample, error) {
 		return h2load(dir, t.base+benchPath, t.header, 4, 8, p.h2Requests)
+	}); err != nil {
+		return nil, err
+	}
+	if err := gate.enrolApps(ctx); err != nil {
+		return nil, err
+	}
+	if r.hook, err = rounds(ctx, p, targets, "webhook", func(t *target) (sample, error) {
+		if t == targets[0] {
+			time.Sleep(p.hookRest) // until the gateway lets every app call as often again
+		}
+		return post(dir, gate.webhooks(t.base), appHeader("application/json"), sensorBody(), p.connections, p.hooks)
+	}); err != nil {
+		return nil, err
+	}
+	if r.refresh, err = rounds(ctx, p, targets, "token refresh", func(t *target) (sample, error) {
+		return post(dir, []string{t.base + tokenPath}, appHeader(formType), gate.refreshForm(), refreshConnections, p.refreshes)
 	}); err != nil {
 		return nil, err
 	}
@@ -233,8 +256,8 @@ func (t *target) dialer(g *gate) dialer {
 	return dialer{
 		url:    "ws" + t.base[len("http"):] + "/api/websocket",
 		client: loopback(),
-		header: http.Header{"Cookie": {g.cookie}, "Origin": {t.base}},
-		token:  g.token,
+		header: http.Header{"Cookie": {g.owner.cookie}, "Origin": {t.base}},
+		token:  g.owner.token,
 	}
 }
 

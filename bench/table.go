@@ -28,6 +28,7 @@ type result struct {
 	conditions                  string
 	gate                        *gate
 	http1, http2, socket, flood []row
+	hook, refresh               []row
 	idle, after                 []memory
 }
 
@@ -44,6 +45,13 @@ func (r *result) table() string {
 	requests(&b, r.http1)
 	fmt.Fprintf(&b, "HTTP/2, 4 connections with 8 requests under way on each, %d requests a round:\n\n", r.plan.h2Requests)
 	requests(&b, r.http2)
+
+	fmt.Fprintf(&b, "A companion app's webhook, without a cookie: HTTP/1.1, %d kept-alive connections, %d calls a round of %d apps in turns, %d bytes told:\n\n",
+		r.plan.connections, r.plan.hooks, appCount, len(sensorBody()))
+	requests(&b, r.hook)
+	fmt.Fprintf(&b, "A companion app's token refresh, without a cookie: HTTP/1.1, %d kept-alive connections, %d a round; Gatehouse has each token on the disk before it answers:\n\n",
+		refreshConnections, r.plan.refreshes)
+	requests(&b, r.refresh)
 
 	fmt.Fprintf(&b, "WebSocket, one message and its answer at a time, %d a round (added: compared with direct), and 8 sockets with 8 under way on each:\n\n", r.plan.pings)
 	b.WriteString("| target | p50 | p99 | added at p99 | answers/s | × | CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")

@@ -10,13 +10,22 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"gatehouse/internal/ha/hatest"
 )
 
 // benchPath is what every target is asked for: a state, as an app asks for it.
 const benchPath = "/api/states/light.bench"
+
+// What apps ask for while nobody looks at them.
+const (
+	webhookPath = "/api/webhook/"
+	tokenPath   = "/auth/token"
+)
 
 // benchBody is about as large as a light's state is: 1 kB.
 func benchBody() string {
@@ -38,39 +47,62 @@ func runUpstream(ctx context.Context, addr string) error {
 	return nil
 }
 
-// serveUpstream answers requests for benchPath by a loop that costs next to nothing,
-// so that the targets are what is measured; everything else goes to home. It
-// serves until the listener is closed.
+// serveUpstream answers what is measured by a loop that costs next to nothing, so that
+// the targets are what is measured; everything else goes to home. It serves until the
+// listener is closed.
 func serveUpstream(l net.Listener, home http.Handler) error {
-	body := benchBody()
-	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	rest := &handover{addr: l.Addr(), conns: make(chan net.Conn)}
-	mux := http.NewServeMux()
-	mux.Handle("/", home)
-	mux.HandleFunc("GET "+benchPath, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, body)
-	})
-	server := &http.Server{Handler: mux}
+	server := &http.Server{Handler: home}
+	server.SetKeepAlivesEnabled(false) // what comes next may be measured
 	go func() { _ = server.Serve(rest) }()
 	defer func() { _ = server.Close() }()
+	f := &fast{state: answerOf(benchBody()), hook: answerOf(`{"sensor_0":{"success":true},"sensor_1":{"success":true},"sensor_2":{"success":true}}`), rest: rest.conns}
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		go fastLoop(c, answer, rest.conns)
+		go f.serve(c)
 	}
 }
 
-// fastLoop answers requests for benchPath; the first other one goes, with the
-// connection, to rest.
-func fastLoop(c net.Conn, answer []byte, rest chan<- net.Conn) {
+func answerOf(body string) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// fast answers a state, webhooks and token refreshes.
+type fast struct {
+	state, hook []byte
+	tokens      atomic.Int64 // given out; no two are alike
+	rest        chan<- net.Conn
+}
+
+// token is an answer to a refresh; the access token is as long as Home Assistant's.
+func (f *fast) token() []byte {
+	return answerOf(fmt.Sprintf(`{"access_token":"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.%0100d.%043d","token_type":"Bearer","expires_in":1800}`, f.tokens.Add(1), 0))
+}
+
+// answer is what is answered to a request, nil if that is for home.
+func (f *fast) answer(head, body []byte) []byte {
+	switch {
+	case bytes.HasPrefix(head, []byte("GET "+benchPath+" ")):
+		return f.state
+	case bytes.HasPrefix(head, []byte("POST "+webhookPath)):
+		return f.hook
+	case bytes.HasPrefix(head, []byte("POST "+tokenPath+" ")) && bytes.Contains(body, []byte("grant_type=refresh_token")):
+		return f.token()
+	}
+	return nil
+}
+
+// serve answers on one connection; the first request that is for home goes there, with
+// the connection.
+func (f *fast) serve(c net.Conn) {
 	in := bufio.NewReaderSize(c, 16<<10)
-	want := []byte("GET " + benchPath + " ")
-	var head []byte
+	var head, body []byte
 	for {
-		head = head[:0]
+		head, body = head[:0], body[:0]
+		length := 0
 		for {
 			line, err := in.ReadSlice('\n')
 			if err != nil {
@@ -78,13 +110,24 @@ func fastLoop(c net.Conn, answer []byte, rest chan<- net.Conn) {
 				return
 			}
 			head = append(head, line...)
+			if name, value, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Content-Length")) {
+				length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+			}
 			if len(line) <= 2 {
 				break
 			}
 		}
-		if !bytes.HasPrefix(head, want) {
+		if length > 0 && length < 16<<10 {
+			body = slices.Grow(body, length)[:length]
+			if _, err := io.ReadFull(in, body); err != nil {
+				_ = c.Close()
+				return
+			}
+		}
+		answer := f.answer(head, body)
+		if answer == nil {
 			buffered, _ := in.Peek(in.Buffered())
-			rest <- &replay{Conn: c, first: append(bytes.Clone(head), buffered...)}
+			f.rest <- &replay{Conn: c, first: slices.Concat(head, body, buffered)}
 			return
 		}
 		if _, err := c.Write(answer); err != nil {
