@@ -25,7 +25,7 @@ func cleanUserAgent(ua string) string {
 // for people's eyes and nothing is decided by it.
 func describe(ua string) string {
 	app := firstIn(ua, [][2]string{
-		{"Home Assistant/", "Home Assistant app"}, {"io.robbie.HomeAssistant", "Home Assistant app"},
+		{"Home Assistant/", "Home Assistant app"}, {"io.robbie.HomeAssistant", "Home Assistant app"}, {"Mobile/HomeAssistant", "Home Assistant app"},
 		{"Edg/", "Edge"}, {"EdgA/", "Edge"}, {"EdgiOS/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"},
 		{"Vivaldi/", "Vivaldi"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"},
 		{"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"},

@@ -74,6 +74,9 @@ func (h *http2Side) run() { _ = h.server.Serve((*http2Listener)(h)) }
 // serve hands over a connection and waits until net/http has closed it.
 func (h *http2Side) serve(ctx context.Context, t *tls.Conn) {
 	done := make(chan struct{})
+	if g, ok := t.NetConn().(*gather); ok {
+		g.begin(h.s.Limits.WriteTimeout)
+	}
 	h.mu.Lock()
 	h.open[t] = http2Conn{ctx, done}
 	h.mu.Unlock()

@@ -237,7 +237,7 @@ func (l *TLSListener) shake(c net.Conn, p *place) (*Conn, Reason) {
 	if err := c.SetDeadline(time.Now().Add(l.opt.HandshakeTimeout)); err != nil {
 		return nil, ReasonHandshake
 	}
-	secure := tls.Server(replay, l.config)
+	secure := tls.Server(newGather(replay), l.config)
 	if err := secure.HandshakeContext(context.Background()); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, ReasonSlowHello
