@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/policy"
 )
 
 // The verbs that say how things are: status, doors, config and ca.
@@ -59,7 +60,9 @@ func sayStatus(w io.Writer, doc statusDocument) {
 		ha += " (" + doc.HomeAssistant.Version + ")"
 	}
 	fmt.Fprintf(w, "\n%s.\n", ha)
-	fmt.Fprintln(w, doc.House.sentence())
+	if doc.hasLAN() {
+		fmt.Fprintln(w, doc.House.sentence())
+	}
 	fmt.Fprintf(w, "%s, %s, %s signed in, %s.\n", count(doc.People, "person", "people"), count(doc.Devices, "known device", "known devices"),
 		count(doc.Sessions, "session", "sessions"), count(doc.Live, "live connection", "live connections"))
 	if !doc.Owner {
@@ -79,6 +82,11 @@ func sayStatus(w io.Writer, doc statusDocument) {
 		}
 		table(w, rows)
 	}
+}
+
+// hasLAN reports whether there is a door for home: without one it is open to nobody there.
+func (doc statusDocument) hasLAN() bool {
+	return slices.ContainsFunc(doc.Doors, func(d doorRow) bool { return d.Name == string(policy.LAN) })
 }
 
 func count(n int, one, many string) string {

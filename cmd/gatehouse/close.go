@@ -573,6 +573,8 @@ func (h houseRow) sentence() string {
 		s = "Home Assistant is being moved (" + h.Step + ")."
 	case h.Mode == string(modeClosed):
 		s = "The house is closed: only what is known comes in."
+	case h.Mode == string(modeOff):
+		s = "Home Assistant has its own address, and nothing is refused at home."
 	}
 	if h.Problem != "" {
 		s += " The last move was taken back: " + h.Problem + "."

@@ -334,7 +334,12 @@ An automation's webhook counts at home. With --outside it may be called from els
 	leave := &cobra.Command{
 		Use:   "leave ID [ID…]",
 		Short: "Leave a resident out: it is refused when the house is closed",
-		Args:  cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &problem{status: statusUsage, err: errors.New("say what to leave out"), hint: "gatehouse residents leave ID"}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			doc, err := ask(cmd.Context(), a, "residents/leave", leaveResidents, leaving{args})
 			if err != nil {

@@ -24,9 +24,16 @@ func (f *flight) atHome() bool { return f.door.Name() == policy.LAN && f.door.At
 type machine interface{ Here(netip.Addr) bool }
 
 // isProgramHere reports whether a program on this very machine asks, where Home Assistant
-// listened before: it is at home as it was. What a proxy on this machine hands on is not.
+// listened before: it shows a credential of Home Assistant's, and is at home as it was. What
+// a proxy or a tunnel on this machine hands on of people outside is not.
 func (f *flight) isProgramHere() bool {
 	if f.secure == nil {
+		return false
+	}
+	switch {
+	case len(f.r.Header["Authorization"]) > 0, f.route == ha.RouteWebhook, f.upgrade && f.route == ha.RouteWebSocket && len(f.r.Header["Origin"]) == 0:
+	case f.route == ha.RouteToken && f.login.token.Grant == "refresh_token":
+	default:
 		return false
 	}
 	d, ok := f.door.(machine)

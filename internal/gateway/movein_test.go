@@ -59,16 +59,17 @@ func newStreet(t *testing.T, options ...option) *street {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for name, d := range map[string]spot{
-		"home":  {policy.LAN, testHost, true, false},
-		"lan":   {policy.LAN, testHost, false, false},
-		"here":  {policy.LAN, testHost, false, true},
-		"https": {policy.HTTPS, testHost, true, true}, // is no door to ask for home
-		"plain": {policy.LAN, plainHost, true, false},
+		"home":        {policy.LAN, testHost, true, false},
+		"lan":         {policy.LAN, testHost, false, false},
+		"here":        {policy.LAN, testHost, false, true},
+		"https":       {policy.HTTPS, testHost, true, true}, // is no door to ask for home
+		"plain":       {policy.LAN, plainHost, true, false},
+		"plain, here": {policy.LAN, plainHost, false, true},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		s.must(err)
 		handler := s.Handler(d)
-		if name == "plain" {
+		if strings.HasPrefix(name, "plain") {
 			handler = s.PlainHandler(d, func(host string) string { return "https://" + host + ":8443" })
 		}
 		s.fronts[name] = front{l.Addr().String(), d.host}
@@ -1024,4 +1025,29 @@ func TestGivenSocketHere(t *testing.T) {
 	if _, said := m.script.at("here").socket(m.script.access); !strings.Contains(said, "auth_ok") {
 		t.Errorf("its socket said %q", said)
 	}
+}
+
+// Where Home Assistant listened before, a program on this machine is at home while the
+// house is open; what a tunnel or a proxy on it hands on of people outside is not.
+func TestProgramHere(t *testing.T) {
+	s := newStreet(t)
+	m := s.movedIn()
+	s.closed.Store(false)
+	program := m.script.at("plain, here")
+	program.wants(program.get("/api/states"), http.StatusOK)
+	if _, said := program.socket(program.access); !strings.Contains(said, "auth_ok") {
+		t.Errorf("its socket said %q", said)
+	}
+	s.reached()
+	person := s.guest("plain, here", "127.0.0.91", screenUA)
+	person.wants(person.navigate("/"), http.StatusUnauthorized)
+	person.wants(person.do(request{path: "/auth/providers"}), http.StatusUnauthorized)
+	person.wants(person.do(request{method: "POST", path: "/auth/login_flow", body: "{}"}), http.StatusUnauthorized)
+	for _, name := range []string{"X-Forwarded-For", "X-Real-IP", "Forwarded", "Via"} {
+		program.wants(program.do(request{path: "/api/states", header: map[string]string{"Authorization": "Bearer " + program.access, name: "203.0.113.7"}}), http.StatusUnauthorized)
+	}
+	s.unreached("handed on")
+	s.closed.Store(true)
+	program.wants(program.get("/api/states"), http.StatusUnauthorized)
+	s.unreached("closed")
 }
