@@ -183,7 +183,7 @@ func (c *conversation) edit(ctx context.Context, house houseDocument) error {
 	if err != nil {
 		return err
 	}
-	if _, err := say(ctx, c, "house/edited", editedHome, none{}); err != nil {
+	if _, err := say(ctx, c, "house/edited", editedHome, edited{stepEditing}); err != nil {
 		return errors.Join(err, c.asRoot(undo))
 	}
 	return nil
@@ -200,7 +200,7 @@ func (c *conversation) restore(ctx context.Context, house houseDocument) error {
 	if err != nil {
 		return err
 	}
-	if _, err := say(ctx, c, "house/edited", editedHome, none{}); err != nil {
+	if _, err := say(ctx, c, "house/edited", editedHome, edited{stepRestore}); err != nil {
 		return errors.Join(err, c.asRoot(undo))
 	}
 	return nil

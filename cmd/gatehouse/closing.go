@@ -225,12 +225,20 @@ func mayBindLow() bool {
 
 // beginClose begins to close the house. What comes of it is seen in the document.
 func beginClose(ctx context.Context, h *house, in closeWish) (houseDocument, error) {
+	was := h.mover.stance()
 	next, err := h.planClose(ctx, in)
 	if err != nil {
 		return houseDocument{}, err
 	}
 	h.mover.forget()
-	if err := h.mover.change(ctx, func(s *stance) error { *s = next; return nil }); err != nil {
+	err = h.mover.change(ctx, func(s *stance) error {
+		if s.Step != was.Step || s.Mode != was.Mode || s.Home != was.Home {
+			return &problem{status: statusNo, err: errors.New("somebody else is moving Home Assistant in this very moment"), hint: `"gatehouse status" says how far it is`}
+		}
+		*s = next
+		return nil
+	})
+	if err != nil {
 		return houseDocument{}, err
 	}
 	if next.Step == stepTrial && next.Next == modeClosed {
@@ -239,13 +247,19 @@ func beginClose(ctx context.Context, h *house, in closeWish) (houseDocument, err
 	return h.document(), nil
 }
 
+// edited says for what root has changed configuration.yaml: it may be for something else by
+// now.
+type edited struct {
+	For step `json:"for"` // stepEditing or stepRestore
+}
+
 // editedHome goes on once root has changed configuration.yaml: on the way behind us, or
 // on the way back.
-func editedHome(ctx context.Context, h *house, _ none) (houseDocument, error) {
+func editedHome(ctx context.Context, h *house, in edited) (houseDocument, error) {
 	m := h.mover
 	s := m.stance()
-	if s.Step != stepEditing && s.Step != stepRestore {
-		return houseDocument{}, &problem{status: statusNo, err: errors.New("nothing waits for configuration.yaml")}
+	if s.Step != in.For || s.Step != stepEditing && s.Step != stepRestore {
+		return houseDocument{}, &problem{status: statusNo, err: errors.New("nothing waits for configuration.yaml any more")}
 	}
 	api, err := m.answering(ctx)
 	if err != nil {
@@ -266,9 +280,12 @@ func editedHome(ctx context.Context, h *house, _ none) (houseDocument, error) {
 		}
 	}
 	err = m.change(ctx, func(s *stance) error {
-		if s.Step == stepEditing {
+		switch {
+		case s.Step != in.For:
+			return &problem{status: statusNo, err: errors.New("nothing waits for configuration.yaml any more")}
+		case s.Step == stepEditing:
 			s.Step = stepMoving
-		} else {
+		default:
 			s.Step = stepBack
 		}
 		s.Deadline = time.Time{}
@@ -281,8 +298,8 @@ func editedHome(ctx context.Context, h *house, _ none) (houseDocument, error) {
 // or is changed back, and Home Assistant was not restarted meanwhile.
 func unedited(ctx context.Context, h *house, in named) (houseDocument, error) {
 	err := h.mover.change(ctx, func(s *stance) error {
-		if s.Step != stepEditing {
-			return &problem{status: statusNo, err: errors.New("nothing waits for configuration.yaml")}
+		if s.Step != stepEditing && s.Step != stepRestore {
+			return &problem{status: statusNo, err: errors.New("nothing waits for configuration.yaml any more")}
 		}
 		*s = stance{Mode: s.Mode, Problem: in.Name}
 		return nil

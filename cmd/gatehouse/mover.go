@@ -135,8 +135,12 @@ func (m *mover) at(ctx context.Context, u *url.URL) (*client.Client, error) {
 	return c, nil
 }
 
-// before is Home Assistant where it was, or is if it was not moved.
+// before is Home Assistant where it was, or is if it was not moved. Where it was is taken
+// from the stance: the configuration may say something else by now.
 func (m *mover) before(ctx context.Context) (*client.Client, error) {
+	if s := m.stance(); s.moved() {
+		return m.at(ctx, s.Was.url())
+	}
 	u, err := url.Parse(m.cfg.Home.HAURL)
 	if err != nil {
 		return nil, err
@@ -176,11 +180,13 @@ func (m *mover) run(ctx context.Context) error {
 		case stepMoving:
 			if err := m.move(ctx); err != nil && ctx.Err() == nil {
 				m.giveUp(ctx, err)
+				wait = time.Second
 			}
 		case stepTrial:
 			_ = m.around.holdPlain() // after a restart; what is wrong with it "doors" says
 			if wait = time.Until(s.Deadline); wait <= 0 {
 				m.giveUp(ctx, errors.New("nobody confirmed it in time"))
+				wait = time.Second
 			}
 		case stepBack:
 			err := m.back(ctx)
@@ -426,7 +432,7 @@ func (m *mover) prove(ctx context.Context, s stance) (until time.Time, err error
 		return until, fmt.Errorf("the web server of Home Assistant runs on %s settings, and should try new ones", now.Active)
 	}
 	if its := now.Revert.Add(-trialMargin); its.Before(until) {
-		until = its
+		until = time.Now().Add(time.Until(its)) // whatever the clock on the wall does meanwhile
 	}
 	return until, nil
 }
@@ -489,6 +495,10 @@ func (m *mover) back(ctx context.Context) error {
 			break
 		}
 		if time.Since(restarted) > time.Minute {
+			if s.YAML && !restarted.IsZero() && m.isBehind(ctx) {
+				// It took up what configuration.yaml says, and that was not changed back.
+				return m.change(ctx, func(s *stance) error { s.Step = stepRestore; return nil })
+			}
 			if asked, err := m.sendBack(ctx, s, time.Since(begun) < startPatience); err != nil {
 				m.log.Warn("Home Assistant does not go back to its own listener yet", "error", err)
 			} else if asked {
@@ -518,6 +528,16 @@ func (m *mover) back(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// isBehind reports whether Home Assistant has started behind us.
+func (m *mover) isBehind(ctx context.Context) bool {
+	api, err := m.behind(ctx)
+	if err != nil {
+		return false
+	}
+	running, err := api.Running(ctx)
+	return err == nil && running
 }
 
 // isBack reports whether Home Assistant runs where it was, for good.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -555,4 +556,55 @@ func TestReplaceInStaysInside(t *testing.T) {
 	if _, err := editYAML("", l); err == nil {
 		t.Error("edited without a folder")
 	}
+}
+
+// Two who close at once do not begin twice, and who has changed configuration.yaml for what
+// is over by then is told so.
+func TestCloseAtOnce(t *testing.T) {
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	var begun atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if _, err := beginClose(t.Context(), g.house, closeWish{Next: string(modeClosed)}); err == nil {
+				begun.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := begun.Load(); n != 1 {
+		t.Errorf("begun %d times", n)
+	}
+	g.onTrial()
+	for _, s := range []step{stepEditing, stepRestore, stepTrial, ""} {
+		if _, err := editedHome(t.Context(), g.house, edited{s}); err == nil {
+			t.Errorf("goes on from a trial as if configuration.yaml were changed for %q", s)
+		}
+	}
+	if _, err := unedited(t.Context(), g.house, named{"x"}); err == nil {
+		t.Error("a trial is forgotten")
+	}
+}
+
+// Where Home Assistant was is known whatever the configuration says by now.
+func TestBackWithAnotherConfiguration(t *testing.T) {
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	g.begin(modeClosed)
+	s := g.onTrial()
+	if _, err := confirmHouse(t.Context(), g.house, none{}); err != nil {
+		t.Fatal(err)
+	}
+	g.end()
+	g.cfg.Home.HAURL = "http://" + s.Home.String() // as setup finds it
+	g.start()
+	g.is("the gateway")
+	if _, err := offHouse(t.Context(), g.house, none{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := g.still(); s.moved() {
+		t.Errorf("%+v", s)
+	}
+	g.is("Home Assistant")
 }

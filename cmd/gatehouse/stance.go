@@ -77,6 +77,15 @@ func (l listening) plain() string {
 	return net.JoinHostPort(host, strconv.Itoa(l.Port))
 }
 
+// url is where a program on this machine reaches it.
+func (l listening) url() *url.URL {
+	host := "127.0.0.1"
+	if len(l.Hosts) == 1 && l.Hosts[0] != "0.0.0.0" && l.Hosts[0] != "::" {
+		host = l.Hosts[0]
+	}
+	return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(l.Port))}
+}
+
 // moved reports whether Home Assistant listens behind us, or is on the way there.
 func (s stance) moved() bool { return s.Home.IsValid() }
 
