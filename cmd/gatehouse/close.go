@@ -151,7 +151,7 @@ func (a *app) closeHouse(ctx context.Context, wish closeWish, previewOnly bool) 
 		return err
 	}
 	if house.Step != string(stepTrial) {
-		return &problem{status: statusUndone, err: fmt.Errorf("the house is not closed, and all is as before: %s", house.Problem), hint: `what was done is in "gatehouse status --json"`}
+		return &problem{status: statusUndone, err: fmt.Errorf("it did not work, and all is as before: %s", house.Problem), hint: `what was done is in "gatehouse status --json"`}
 	}
 	return c.trial(ctx, house)
 }
@@ -163,8 +163,11 @@ func (c *conversation) begin(ctx context.Context, wish closeWish, plan previewDo
 		return house, err
 	}
 	if plan.How == howYAML {
-		if err := c.edit(ctx, house); err != nil {
-			_, undo := say(ctx, c, "house/unedited", unedited, named{err.Error()})
+		if changed, err := c.edit(ctx, house); err != nil {
+			if changed { // the gateway follows Home Assistant, wherever that says
+				return house, err
+			}
+			_, undo := say(context.WithoutCancel(ctx), c, "house/unedited", unedited, named{err.Error()})
 			return house, errors.Join(err, undo)
 		}
 	}
@@ -172,21 +175,22 @@ func (c *conversation) begin(ctx context.Context, wish closeWish, plan previewDo
 }
 
 // edit has configuration.yaml say what the house needs, and Home Assistant take it up. If it does
-// not accept that, the file is as before.
-func (c *conversation) edit(ctx context.Context, house houseDocument) error {
+// not accept that, the file is as before; changed says that it is not.
+func (c *conversation) edit(ctx context.Context, house houseDocument) (changed bool, err error) {
 	l, err := listenerOf(house)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var undo func() error
 	err = c.asRoot(func() (err error) { undo, err = editYAML(c.cfg.Home.HADir, l); return err })
 	if err != nil {
-		return err
+		return false, err
 	}
 	if _, err := say(ctx, c, "house/edited", editedHome, edited{stepEditing}); err != nil {
-		return errors.Join(err, c.asRoot(undo))
+		undone := c.asRoot(undo)
+		return undone != nil, errors.Join(err, undone)
 	}
-	return nil
+	return true, nil
 }
 
 // restore has configuration.yaml say what it said before.
@@ -276,8 +280,11 @@ func (c *conversation) trial(ctx context.Context, house houseDocument) error {
 	if err != nil {
 		return err
 	}
+	// Nobody but root can change configuration.yaml back, so somebody stays until it is known: this
+	// terminal may end, or the way to it.
+	kept := house.YAML && c.asRoot(a.leaveKeeper) == nil
 	if ask.terminal() && !a.json {
-		fmt.Fprintf(a.err, "\nThe house is closed on trial until %s. Try a phone, a browser, a speaker.\n", until.Local().Format(time.TimeOnly))
+		fmt.Fprintf(a.err, "\nThe house is %s on trial until %s. Try a phone, a browser, a speaker.\n", house.Next, until.Local().Format(time.TimeOnly))
 		asking, cancel := context.WithDeadlineCause(ctx, until, errors.New("nobody confirmed it in time"))
 		defer cancel()
 		keep, err := ask.yes(asking, "Does everything work, and shall it stay so?", "gatehouse confirm")
@@ -302,11 +309,7 @@ func (c *conversation) trial(ctx context.Context, house houseDocument) error {
 	if err := a.print(house, func(w io.Writer) { sayHouse(w, house) }); err != nil {
 		return err
 	}
-	if !house.YAML {
-		return nil
-	}
-	// Nobody but root can change configuration.yaml back, so somebody stays until it is known.
-	if err := c.asRoot(a.leaveKeeper); err == nil {
+	if !house.YAML || kept {
 		return nil
 	}
 	a.note("this waits until it is confirmed: to take the trial back, configuration.yaml has to be changed as root")
@@ -486,11 +489,19 @@ func (c *conversation) goBack(ctx context.Context, house houseDocument) (houseDo
 func (c *conversation) homeRuns() (runs bool) {
 	err := c.asRoot(func() error {
 		for _, home := range facts.FindHomes(os.DirFS("/")).Homes {
-			runs = runs || home.Process != 0 && (home.Dir == c.cfg.Home.HADir || c.cfg.Home.HADir == "")
+			runs = runs || home.Process != 0 && (c.cfg.Home.HADir == "" || mayBeOne(home.Dir, c.cfg.Home.HADir))
 		}
 		return nil
 	})
 	return runs && err == nil
+}
+
+// mayBeOne reports whether two names are one directory, or may be: a container has its own name
+// for it, and people write links.
+func mayBeOne(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err != nil || err2 != nil || os.SameFile(x, y)
 }
 
 // backInFiles gives Home Assistant its address back in its own files, as it does not run.

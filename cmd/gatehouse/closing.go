@@ -186,6 +186,10 @@ func (h *house) planClose(ctx context.Context, in closeWish) (stance, error) {
 	if s.Home, err = freePort(s.Was.Port); err != nil {
 		return stance{}, err
 	}
+	s.Before = h.cfg.Home.HAURL
+	if users := h.mover.around.users(s.Was.Port); len(users) == 1 {
+		s.User = users[0]
+	}
 	s.Step, s.Deadline = stepMoving, time.Time{}
 	if s.YAML {
 		s.Step, s.Deadline = stepEditing, time.Now().Add(editingTime)
@@ -363,6 +367,9 @@ func openToHome(ctx context.Context, h *house, _ none) (houseDocument, error) {
 func offHouse(ctx context.Context, h *house, _ none) (houseDocument, error) {
 	m := h.mover
 	m.forget()
+	if s := m.stance(); s.moved() && s.YAML && s.Step == stepNone {
+		m.keepUpgraded(ctx) // configuration.yaml means nothing to a later release
+	}
 	err := m.change(ctx, func(s *stance) error {
 		switch {
 		case !s.moved():

@@ -32,6 +32,9 @@ const (
 	controlPath = "/v1/"
 	controlMax  = 1 << 20
 	controlWait = 10 * time.Second
+	// controlDone is how long something may take: Home Assistant checks its whole
+	// configuration in it, on small machines too.
+	controlDone = 3 * time.Minute
 )
 
 // handler does one thing to a house with what it is told in JSON.
@@ -136,7 +139,7 @@ func serveControl(ctx context.Context, l net.Listener, h *house, log *slog.Logge
 		p := asProblem(err)
 		sayJSON(w, http.StatusUnprocessableEntity, complaint{p.Error(), p.hint, p.status})
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: controlWait, ReadTimeout: controlWait, WriteTimeout: 3 * controlWait,
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: controlWait, ReadTimeout: controlWait, WriteTimeout: controlDone,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, peer{}, mayControl(c))
@@ -236,7 +239,7 @@ func tell(ctx context.Context, socket, name string, in, out any) (answered bool,
 	if err != nil {
 		return false, err
 	}
-	client := &http.Client{Transport: transport, Timeout: 3 * controlWait}
+	client := &http.Client{Transport: transport, Timeout: controlDone}
 	answer, err := client.Do(request)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):

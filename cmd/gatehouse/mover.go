@@ -8,9 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"gatehouse/internal/config"
@@ -49,6 +52,7 @@ type surroundings struct {
 	reaches   func(ctx context.Context) error     // whether visitors reach Home Assistant through us
 	strangers func()                              // ends what was let in because everybody was
 	own       func() []netip.Addr                 // this machine's addresses
+	users     func(port int) []string             // who listens on a port of it
 	emit      func(kind event.Kind, about string) // tells the owner
 }
 
@@ -77,7 +81,7 @@ func newMover(ctx context.Context, c *config.Config, l *ledger.Ledger, log *slog
 	}
 	return &mover{cfg: c, ledger: l, log: log, trial: trialTime, restart: restartTime, now: s, poked: make(chan struct{}, 1), around: surroundings{
 		place: func(netip.AddrPort) error { return nil }, openPlain: func(context.Context) error { return nil }, holdPlain: func() error { return nil }, dropPlain: func() {},
-		reaches: func(context.Context) error { return nil }, strangers: func() {}, own: func() []netip.Addr { return nil }, emit: func(event.Kind, string) {},
+		reaches: func(context.Context) error { return nil }, strangers: func() {}, own: func() []netip.Addr { return nil }, users: portUsers, emit: func(event.Kind, string) {},
 	}}, nil
 }
 
@@ -138,14 +142,42 @@ func (m *mover) at(ctx context.Context, u *url.URL) (*client.Client, error) {
 // before is Home Assistant where it was, or is if it was not moved. Where it was is taken
 // from the stance: the configuration may say something else by now.
 func (m *mover) before(ctx context.Context) (*client.Client, error) {
-	if s := m.stance(); s.moved() {
-		return m.at(ctx, s.Was.url())
+	s := m.stance()
+	where := m.cfg.Home.HAURL
+	if s.moved() {
+		where = cmpOr(s.Before, s.Was.url().String())
 	}
-	u, err := url.Parse(m.cfg.Home.HAURL)
+	u, err := url.Parse(where)
 	if err != nil {
 		return nil, err
 	}
+	if !s.moved() || s.User == "" {
+		return m.at(ctx, u)
+	}
+	// While it is away, anybody on this machine could take its port, and would be shown the token.
+	for _, user := range m.around.users(s.Was.Port) {
+		if user != s.User && user != "0" && user != strconv.Itoa(os.Geteuid()) {
+			return nil, fmt.Errorf("user %s listens on port %d, which was user %s's", user, s.Was.Port, s.User)
+		}
+	}
 	return m.at(ctx, u)
+}
+
+// portUsers are the users that listen on a TCP port of this machine, as numbers (proc_net(5)).
+func portUsers(port int) (users []string) {
+	for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it cannot be told
+		}
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) > 7 && f[3] == "0A" && strings.HasSuffix(f[1], fmt.Sprintf(":%04X", port)) && !slices.Contains(users, f[7]) {
+				users = append(users, f[7])
+			}
+		}
+	}
+	return users
 }
 
 // behind is Home Assistant behind us.
@@ -154,11 +186,14 @@ func (m *mover) behind(ctx context.Context) (*client.Client, error) {
 }
 
 // wake is for a server that begins: a move in whose middle the one before it ended is
-// taken back.
+// taken back, and so is a trial whose time is over, before a door is opened in its way.
 func (m *mover) wake(ctx context.Context) error {
 	return m.change(ctx, func(s *stance) error {
-		if s.Step == stepMoving {
+		switch {
+		case s.Step == stepMoving:
 			s.turnBack("the gateway ended in the middle of it")
+		case s.Step == stepTrial && !time.Now().Before(s.Deadline):
+			s.turnBack("nobody confirmed it in time")
 		}
 		return nil
 	})
@@ -166,8 +201,12 @@ func (m *mover) wake(ctx context.Context) error {
 
 // run does what the stance asks for until ctx ends.
 func (m *mover) run(ctx context.Context) error {
+	seen := false // Home Assistant behind us, in this trial
 	for ctx.Err() == nil {
 		wait := time.Hour
+		if m.stance().Step != stepTrial {
+			seen = false
+		}
 		switch s := m.stance(); s.Step {
 		case stepNone:
 			if s.moved() && m.around.holdPlain() != nil {
@@ -179,14 +218,27 @@ func (m *mover) run(ctx context.Context) error {
 			}
 		case stepMoving:
 			if err := m.move(ctx); err != nil && ctx.Err() == nil {
-				m.giveUp(ctx, err)
-				wait = time.Second
+				m.giveUp(ctx, s.Step, err)
 			}
+			wait = 0
 		case stepTrial:
 			_ = m.around.holdPlain() // after a restart; what is wrong with it "doors" says
 			if wait = time.Until(s.Deadline); wait <= 0 {
-				m.giveUp(ctx, errors.New("nobody confirmed it in time"))
-				wait = time.Second
+				m.giveUp(ctx, s.Step, errors.New("nobody confirmed it in time"))
+				wait = 0
+				break
+			}
+			if s.Stays || s.YAML {
+				break
+			}
+			// It takes its settings back where its owner says so in its own pages, too, and needs
+			// its port then.
+			wait = min(wait, trialLook)
+			if gone := isGone(ctx, s.Home); gone && seen {
+				m.giveUp(ctx, s.Step, errors.New("nobody listens behind the gateway any more"))
+				wait = 0
+			} else if !gone {
+				seen = true
 			}
 		case stepBack:
 			err := m.back(ctx)
@@ -197,7 +249,7 @@ func (m *mover) run(ctx context.Context) error {
 		case stepEditing, stepRestore:
 			m.follow(ctx)
 			if wait = moveEvery; s.Step == stepEditing && time.Now().After(s.Deadline) {
-				m.giveUp(ctx, errors.New("configuration.yaml was not changed in time"))
+				m.giveUp(ctx, s.Step, errors.New("configuration.yaml was not changed in time"))
 			}
 		}
 		if err := m.wait(ctx, wait); err != nil {
@@ -205,6 +257,19 @@ func (m *mover) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// trialLook is how often a Home Assistant on trial is looked at: more often than the seconds
+// that it takes to restart.
+const trialLook = time.Second
+
+// isGone reports whether nobody listens at an address of this machine.
+func isGone(ctx context.Context, at netip.AddrPort) bool {
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", at.String())
+	if err == nil {
+		_ = c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (m *mover) wait(ctx context.Context, d time.Duration) error {
@@ -230,14 +295,25 @@ func (s *stance) turnBack(why string) {
 	}
 }
 
-// giveUp takes a move back.
-func (m *mover) giveUp(ctx context.Context, why error) {
+// errOvertaken says that somebody has said otherwise meanwhile.
+var errOvertaken = errors.New("something else was asked for meanwhile")
+
+// giveUp takes back what was being done, if it is still that. It does so where it cannot be
+// written down, too: after a restart what the ledger has leads to the same end.
+func (m *mover) giveUp(ctx context.Context, from step, why error) {
+	m.mu.Lock()
+	if m.now.Step != from {
+		m.mu.Unlock()
+		return
+	}
+	m.now.turnBack(why.Error())
+	err := saveStance(ctx, m.ledger, m.now)
+	m.mu.Unlock()
+	if err != nil {
+		m.log.Error("it cannot be written down that a move of Home Assistant is taken back", "error", err)
+	}
 	m.say("taken back: %v", why)
 	m.around.emit(event.HouseReverted, why.Error())
-	err := m.change(ctx, func(s *stance) error { s.turnBack(why.Error()); return nil })
-	if err != nil {
-		m.log.Error("a move of Home Assistant cannot be taken back", "error", err)
-	}
 }
 
 // move has Home Assistant listen behind us, takes its port, and proves that all works.
@@ -251,13 +327,11 @@ func (m *mover) move(ctx context.Context) error {
 	if err := m.around.place(s.Home); err != nil {
 		return err
 	}
-	opened := make(chan error, 1)
-	go func() { opened <- m.around.openPlain(ctx) }()
-	err := m.awaitBehind(ctx, s)
-	if err != nil {
-		cancel()
+	// Not before: a Home Assistant that cannot listen behind us falls back on this port.
+	if err := m.awaitBehind(ctx, s); err != nil {
+		return err
 	}
-	if err := errors.Join(err, <-opened); err != nil {
+	if err := m.around.openPlain(ctx); err != nil {
 		return err
 	}
 	m.say("Home Assistant answers at %s, and %s is ours", s.Home, s.Was.plain())
@@ -269,7 +343,14 @@ func (m *mover) move(ctx context.Context) error {
 		return err
 	}
 	m.say("proved: visitors reach Home Assistant through us, and not without us")
-	if err := m.change(ctx, func(s *stance) error { s.Step, s.Deadline = stepTrial, until; return nil }); err != nil {
+	err = m.change(ctx, func(s *stance) error {
+		if s.Step != stepMoving {
+			return errOvertaken
+		}
+		s.Step, s.Deadline = stepTrial, until
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if s.Next == modeClosed {
@@ -365,6 +446,9 @@ func (m *mover) awaitBehind(ctx context.Context, s stance) error {
 		_, err := api.Onboarded(ctx)
 		if err == nil {
 			return nil
+		}
+		if m.stance().Step != stepMoving {
+			return errOvertaken
 		}
 		if err := m.cameBack(ctx, s); err != nil {
 			return err
@@ -482,6 +566,11 @@ func (m *mover) back(ctx context.Context) error {
 	m.say("Home Assistant gets its own listener back")
 	ctx, cancel := context.WithTimeoutCause(ctx, backTime, fmt.Errorf("no sign of Home Assistant at its own listener after %s", backTime))
 	defer cancel()
+	if users := m.around.users(int(s.Home.Port())); len(users) == 1 && users[0] != s.User {
+		if err := m.change(ctx, func(now *stance) error { now.User = users[0]; return nil }); err != nil {
+			m.log.Warn("it cannot be written down whose Home Assistant is", "error", err)
+		}
+	}
 	begun, restarted := time.Now(), time.Time{}
 	for {
 		if m.stance().Step != stepBack {
@@ -642,7 +731,7 @@ func (m *mover) keepUpgraded(ctx context.Context) {
 		}
 		m.log.Info("Home Assistant was upgraded, and keeps where it listens")
 	}
-	if err := m.change(ctx, func(s *stance) error { s.YAML = false; return nil }); err != nil {
+	if err := m.change(ctx, func(now *stance) error { now.YAML = now.YAML && now.Home != s.Home; return nil }); err != nil {
 		m.log.Error("could not write down that Home Assistant was upgraded", "error", err)
 	}
 }

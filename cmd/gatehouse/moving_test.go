@@ -32,6 +32,7 @@ type movingHome struct {
 	*hatest.Home
 	t      *testing.T
 	serves map[string]bool // addresses where it never comes up
+	falls  bool            // from there it falls back on where it listened first, once
 	first  string          // where it listened first
 
 	mu   sync.Mutex
@@ -125,10 +126,21 @@ func (h *movingHome) follow(ctx context.Context) {
 			h.stop()
 			h.at, h.stop = "", func() {}
 			h.mu.Unlock()
+			if h.falls && never {
+				time.Sleep(500 * time.Millisecond) // it takes longer to start
+				never, want = false, h.first
+			}
 			if !never {
 				if l, err := net.Listen("tcp", want); err == nil {
 					h.listen(l)
 				}
+			}
+			h.mu.Lock()
+			fell := h.falls && want == h.first
+			h.falls = h.falls && !fell
+			h.mu.Unlock()
+			if fell {
+				return
 			}
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -463,7 +475,7 @@ func TestCloseRefuses(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			spoilt, cfg := *g.house, *g.cfg
-			move := mover{cfg: &cfg, ledger: g.ledger, log: g.mover.log, trial: trialTime, now: g.mover.stance()}
+			move := mover{cfg: &cfg, ledger: g.ledger, log: g.mover.log, trial: trialTime, now: g.mover.stance(), around: g.mover.around}
 			spoilt.cfg, spoilt.mover = &cfg, &move
 			c.spoil(&spoilt)
 			_, err := previewClose(t.Context(), &spoilt, closeWish{Next: "closed"})
@@ -607,4 +619,188 @@ func TestBackWithAnotherConfiguration(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	g.is("Home Assistant")
+}
+
+// The owner takes the trial back in Home Assistant's own pages, and it finds its port free.
+func TestTrialIsTakenBackThere(t *testing.T) {
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	g.begin(modeClosed)
+	s := g.onTrial()
+	time.Sleep(100 * time.Millisecond) // it is seen behind us
+	if _, err := h.api(s.Home.String()).Configure(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if s := g.still(); s.moved() || s.Mode != modeOpen || s.Problem == "" {
+		t.Errorf("%+v", s)
+	}
+	g.is("Home Assistant")
+}
+
+// Whoever takes Home Assistant's port while it is away is not shown the token.
+func TestNobodyElseSeesTheToken(t *testing.T) {
+	if users := portUsers(1); len(users) != 0 {
+		t.Errorf("%q listens on port 1", users)
+	}
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	own := strconv.Itoa(os.Getuid())
+	if users := portUsers(portOf(h.first)); !slices.Equal(users, []string{own}) {
+		t.Errorf("%q listen, want %s", users, own)
+	}
+	g.begin(modeClosed)
+	g.onTrial()
+	if _, err := confirmHouse(t.Context(), g.house, none{}); err != nil {
+		t.Fatal(err)
+	}
+	g.end() // the verb does it
+	g.end = func() {}
+	m, err := newMover(t.Context(), g.cfg, g.ledger, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.around.users = func(port int) []string {
+		if port == portOf(h.first) {
+			return []string{"4711"}
+		}
+		return portUsers(port)
+	}
+	alone := &house{cfg: g.cfg, ledger: g.ledger, mover: m}
+	if _, err := offHouse(t.Context(), alone, none{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bringBack(t.Context(), alone, none{}); err == nil || !strings.Contains(err.Error(), "user 4711 listens") {
+		t.Errorf("%v", err)
+	}
+	m.around.users = portUsers
+	if doc, err := bringBack(t.Context(), alone, none{}); err != nil || doc.Mode != string(modeOff) {
+		t.Errorf("%+v, %v", doc, err)
+	}
+	g.is("Home Assistant")
+}
+
+// The port of a Home Assistant that cannot listen behind us stays free: it falls back on that in
+// the same start (ha-protocol 4.1), and does not try twice.
+func TestFallsBackOnItsPort(t *testing.T) {
+	h := newMovingHome(t)
+	g := newGate(t, h)
+	g.mover.restart = 3 * time.Second
+	plan, err := previewClose(t.Context(), g.house, closeWish{Next: "closed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mu.Lock()
+	h.serves[strings.TrimPrefix(plan.HomeAssistant, "http://")], h.falls = true, true
+	h.mu.Unlock()
+	g.begin(modeClosed)
+	tried := func() bool { h.mu.Lock(); defer h.mu.Unlock(); return !h.falls }
+	for begun := time.Now(); !tried() || h.where() != h.first; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > 2*time.Second {
+			t.Fatalf("it listens at %q", h.where())
+		}
+	}
+}
+
+// What the owner says while Home Assistant is being moved counts: the move does not end in a
+// trial all the same.
+func TestSaidWhileMoving(t *testing.T) {
+	for what, say := range map[mode]func(context.Context, *house, none) (houseDocument, error){modeOpen: openToHome, modeOff: offHouse} {
+		t.Run(string(what), func(t *testing.T) {
+			g := newGate(t, newMovingHome(t))
+			reached, goOn := make(chan struct{}), make(chan struct{})
+			g.mover.around.reaches = func(context.Context) error { close(reached); <-goOn; return nil }
+			g.begin(modeClosed)
+			<-reached
+			if _, err := say(t.Context(), g.house, none{}); err != nil {
+				t.Fatal(err)
+			}
+			close(goOn)
+			s := g.await("over", func(s stance) bool { return s.Step == stepNone || s.Step == stepTrial })
+			if s.Step != stepNone || s.moved() || s.Mode != what {
+				t.Errorf("%+v", s)
+			}
+			g.is("Home Assistant")
+		})
+	}
+}
+
+// A trial is taken back where that cannot be written down: a disk may be full.
+func TestTakenBackOnFullDisk(t *testing.T) {
+	g := newGate(t, newMovingHome(t))
+	g.mover.trial = 300 * time.Millisecond
+	g.begin(modeClosed)
+	g.onTrial()
+	full := func(sql string) {
+		t.Helper()
+		if err := g.ledger.Update(t.Context(), func(tx *ledger.Tx) error { _, err := tx.Exec(sql); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full(`CREATE TRIGGER full BEFORE INSERT ON secrets BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	g.await("taken back", func(s stance) bool { return s.Step == stepBack && !s.closed() })
+	for begun := time.Now(); g.answers() != "Home Assistant"; time.Sleep(5 * time.Millisecond) {
+		if time.Since(begun) > 20*time.Second {
+			t.Fatal("Home Assistant has not its port back")
+		}
+	}
+	full(`DROP TRIGGER full`)
+	if s := g.still(); s.moved() || s.Mode != modeOpen {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A gateway that begins keeps Home Assistant's port free where that may come up on it.
+func TestBeginsInTheMiddle(t *testing.T) {
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := config.Default()
+	c.Home.HAURL = "http://127.0.0.1:1"
+	c.Doors.LAN = &config.LAN{Listen: "127.0.0.1:0", Names: []string{"house.test"}}
+	c.State.Socket = filepath.Join(t.TempDir(), "control.sock")
+	log := slog.New(slog.DiscardHandler)
+	at := netip.MustParseAddrPort("127.0.0.1:18123")
+	for what, c2 := range map[string]struct {
+		s    stance
+		step step
+		open bool
+	}{
+		"closed":       {stance{Mode: modeClosed, Home: at}, stepNone, true},
+		"trial":        {stance{Mode: modeOpen, Next: modeClosed, Step: stepTrial, Home: at, Deadline: time.Now().Add(time.Hour)}, stepTrial, true},
+		"trial, over":  {stance{Mode: modeOpen, Next: modeClosed, Step: stepTrial, Home: at, Deadline: time.Now().Add(-time.Second)}, stepBack, false},
+		"moving":       {stance{Mode: modeOpen, Next: modeClosed, Step: stepMoving, Home: at}, stepBack, false},
+		"being edited": {stance{Mode: modeOpen, Next: modeClosed, Step: stepEditing, YAML: true, Home: at, Deadline: time.Now().Add(time.Hour)}, stepEditing, false},
+		"restored":     {stance{Mode: modeOpen, Next: modeOpen, Step: stepRestore, YAML: true, Home: at}, stepRestore, false},
+	} {
+		c2.s.Was = listening{[]string{"127.0.0.1"}, 0}
+		if err := saveStance(t.Context(), l, c2.s); err != nil {
+			t.Fatal(err)
+		}
+		s, err := newServer(t.Context(), c, parts{ledger: l, events: event.NewLog(log, nil), log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := s.mover.stance().Step; now != c2.step || (s.plain.listener != nil) != c2.open {
+			t.Errorf("%s: %q, the port is taken: %v", what, now, s.plain.listener != nil)
+		}
+		s.close()
+	}
+}
+
+// The door without TLS is no wider than Home Assistant's was.
+func TestPlainWhereHomeAssistantWas(t *testing.T) {
+	for want, hosts := range map[string][][]string{
+		":8123":            {nil, {"0.0.0.0"}, {"::"}, {"0.0.0.0", "::"}, {"127.0.0.1", "192.168.1.5"}},
+		"127.0.0.1:8123":   {{"127.0.0.1"}, {"127.0.0.1", "::1"}, {"localhost", "::1"}},
+		"192.168.1.5:8123": {{"192.168.1.5"}},
+		"[fd00::5]:8123":   {{"fd00::5"}},
+	} {
+		for _, h := range hosts {
+			if got := (listening{h, 8123}).plain(); got != want {
+				t.Errorf("%q: %s, want %s", h, got, want)
+			}
+		}
+	}
 }

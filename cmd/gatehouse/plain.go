@@ -53,6 +53,9 @@ func (d *plainDoor) open() error {
 	if d.listener != nil {
 		return nil
 	}
+	if d.run != nil && d.run.Err() != nil { // the server ends, and nobody would close it
+		return d.run.Err()
+	}
 	s := d.s.mover.stance()
 	if !s.moved() {
 		return nil

@@ -151,7 +151,7 @@ func (s *server) openGateway() error {
 		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker, Closed: s.mover.closed,
 	})
 	s.mover.around = surroundings{
-		place: s.place, openPlain: s.plain.take, holdPlain: s.plain.open, dropPlain: s.plain.drop, own: s.links.Addrs,
+		place: s.place, openPlain: s.plain.take, holdPlain: s.plain.open, dropPlain: s.plain.drop, own: s.links.Addrs, users: portUsers,
 		reaches:   s.reaches,
 		strangers: func() { s.gateway.EndStrangers() },
 		emit:      func(kind event.Kind, about string) { s.emit(event.Event{Kind: kind, Detail: about}) },
@@ -273,8 +273,11 @@ func (s *server) openDoors() error {
 			return err
 		}
 	}
-	if err := s.plain.open(); err != nil {
-		s.parts.log.Error("the door without TLS, where Home Assistant was, is closed", "error", err)
+	// In the middle of a move Home Assistant may come up there itself: the mover looks first.
+	if step := s.mover.stance().Step; step == stepNone || step == stepTrial {
+		if err := s.plain.open(); err != nil {
+			s.parts.log.Error("the door without TLS, where Home Assistant was, is closed", "error", err)
+		}
 	}
 	for _, d := range s.doors {
 		if d.listener != nil {

@@ -67,6 +67,10 @@ func (s *setup) knownToken(ctx context.Context) error {
 			return err
 		}
 		token, ok, err = loadHAToken(ctx, st.ledger)
+		if now, stanceErr := loadStance(ctx, st.ledger); stanceErr == nil && now.moved() {
+			err = errors.Join(err, &problem{status: statusNo, err: errors.New("the gateway stands where Home Assistant was, and what setup would find is not its own address"),
+				hint: `"gatehouse off" gives it its address back; then run this again`})
+		}
 		return errors.Join(err, st.close())
 	})
 	if err != nil || !ok {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,8 +49,12 @@ type stance struct {
 
 	// Home is where Home Assistant listens behind us; zero where it was not moved.
 	Home netip.AddrPort `json:"home"`
-	// Was is how it listened before.
-	Was listening `json:"was"`
+	// Was is how it listened before, and Before where it was asked then: the configuration may
+	// name another address by now.
+	Was    listening `json:"was"`
+	Before string    `json:"before"`
+	// User is whose process listened there then, as a number; empty where that was not seen.
+	User string `json:"user"`
 	// YAML: the move is made in configuration.yaml, not by the API.
 	YAML bool `json:"yaml"`
 	// Stays: a trial is of the mode alone, and Home Assistant stays where it is.
@@ -68,9 +73,17 @@ type listening struct {
 	Port  int      `json:"port"`
 }
 
-// plain is where the door without TLS listens: where Home Assistant did.
+// plain is where the door without TLS listens: where Home Assistant did. Of several addresses
+// it is all, unless they are this machine's alone.
 func (l listening) plain() string {
 	host := ""
+	local := func(h string) bool {
+		a, err := netip.ParseAddr(h)
+		return h == "localhost" || err == nil && a.IsLoopback()
+	}
+	if len(l.Hosts) > 1 && !slices.ContainsFunc(l.Hosts, func(h string) bool { return !local(h) }) {
+		host = "127.0.0.1"
+	}
 	if len(l.Hosts) == 1 && l.Hosts[0] != "0.0.0.0" && l.Hosts[0] != "::" {
 		host = l.Hosts[0]
 	}

@@ -36,12 +36,18 @@ func (f *flight) isProgramHere() bool {
 	default:
 		return false
 	}
+	return f.isHere()
+}
+
+// isHere reports whether a program on this very machine asks for itself, as far as can be seen:
+// a proxy or a tunnel that hands on what others ask says so.
+func (f *flight) isHere() bool {
 	d, ok := f.door.(machine)
 	if !ok || !d.Here(f.addr) {
 		return false
 	}
 	for name := range f.r.Header {
-		if isSaid(name) || strings.HasPrefix(name, "X-Forwarded") || strings.HasPrefix(name, "X-Real-") {
+		if isSaid(name) || slices.ContainsFunc(saidPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
 			return false
 		}
 	}
@@ -50,11 +56,7 @@ func (f *flight) isProgramHere() bool {
 
 // inside reports whether the request comes from home, or from a program on this machine.
 func (f *flight) inside() bool {
-	if f.atHome() {
-		return true
-	}
-	d, ok := f.door.(machine)
-	return ok && f.door.Name() == policy.LAN && d.Here(f.addr)
+	return f.atHome() || f.door.Name() == policy.LAN && f.isHere()
 }
 
 // counts reports whether a token counts without a browser's cookie, here.

@@ -1051,3 +1051,19 @@ func TestProgramHere(t *testing.T) {
 	program.wants(program.get("/api/states"), http.StatusUnauthorized)
 	s.unreached("closed")
 }
+
+// What was given counts at home alone: not what a tunnel on this machine hands on of people
+// outside.
+func TestGivenIsNotHandedOn(t *testing.T) {
+	s := newStreet(t)
+	m := s.movedIn()
+	m.give()
+	s.closed.Store(true)
+	program := m.script.at("plain, here")
+	program.wants(program.get("/api/states"), http.StatusOK)
+	s.reached()
+	for _, name := range []string{"X-Forwarded-For", "Cf-Connecting-Ip", "Via"} {
+		program.wants(program.do(request{path: "/api/states", header: map[string]string{"Authorization": "Bearer " + program.access, name: "203.0.113.7"}}), http.StatusUnauthorized)
+	}
+	s.unreached("handed on")
+}
