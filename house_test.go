@@ -138,31 +138,38 @@ var noNames = []string{"util", "utils", "common", "types", "helpers", "helper", 
 // hosts are the addresses outside that the product may name at all. Everything
 // else in a program of ours that looks like one must be a reserved name.
 var hosts = map[string]string{
-	"cast.home-assistant.io": "the origin that Home Assistant itself allows by default; a setting is written back unchanged",
-	"home-assistant.io":      "Home Assistant's Android app signs in with this client id; it is compared, never fetched",
-	"wear.googleapis.com":    "where Home Assistant's Android app has its watch's sign-in led back to; it is compared, never fetched",
-	"wear.googleapis-cn.com": "the same in China",
-	"www.home-assistant.io":  "a page of documentation that a hint names; it is shown, never fetched",
-	"my.home-assistant.io":   "a link that both companion apps open; it is shown, never fetched",
-	"www.apache.org":         "the licence names its own home",
-	"home":                   "parses a path on its own; nothing is asked",
-	"host":                   "explains a form",
-	"localhost":              "this machine",
-	"desk.localhost":         "this machine",
-	"homeassistant.local":    "the name that a home announces in its own network",
-	"supervisor":             "Home Assistant's supervisor, inside its own network",
-	"docker":                 "the name that a request over docker's Unix socket carries",
-	"unix":                   "the name that a request over a Unix socket carries",
-	"www.w3.org":             "the name space of SVG; it is never fetched",
-	"homeassistant":          "a container's usual name in its own network",
-	"host.docker.internal":   "a container's name for its host",
-	"github.com":             "credits; never fetched",
-	"gatehouse":              "the name that a request over the control socket carries",
+	"docs.kernel.org":             "named as a reference by checks; never asked",
+	"wiki.debian.org":             "likewise",
+	"docs.docker.com":             "likewise",
+	"security-tracker.debian.org": "likewise",
+	"cast.home-assistant.io":      "the origin that Home Assistant itself allows by default; a setting is written back unchanged",
+	"home-assistant.io":           "Home Assistant's Android app signs in with this client id; it is compared, never fetched",
+	"wear.googleapis.com":         "where Home Assistant's Android app has its watch's sign-in led back to; it is compared, never fetched",
+	"wear.googleapis-cn.com":      "the same in China",
+	"www.home-assistant.io":       "a page of documentation that a hint names; it is shown, never fetched",
+	"my.home-assistant.io":        "a link that both companion apps open; it is shown, never fetched",
+	"www.apache.org":              "the licence names its own home",
+	"home":                        "parses a path on its own; nothing is asked",
+	"host":                        "explains a form",
+	"localhost":                   "this machine",
+	"desk.localhost":              "this machine",
+	"homeassistant.local":         "the name that a home announces in its own network",
+	"supervisor":                  "Home Assistant's supervisor, inside its own network",
+	"docker":                      "the name that a request over docker's Unix socket carries",
+	"unix":                        "the name that a request over a Unix socket carries",
+	"www.w3.org":                  "the name space of SVG; it is never fetched",
+	"homeassistant":               "a container's usual name in its own network",
+	"host.docker.internal":        "a container's name for its host",
+	"github.com":                  "credits; never fetched",
+	"gatehouse":                   "the name that a request over the control socket carries",
 }
 
 // machine matches what only one machine has: absolute folders of somebody's
 // account, and mirrors of package registries.
 var machine = regexp.MustCompile(`(^|[^\w.~/-])/(work|root|home/[a-z]\w*|Users/\w+)/|(?i)\b(nexus|artifactory|pypi-proxy|goproxy-|npm-proxy)[\w.-]*\.\w+|"resolved": *"http`)
+
+// everyHome is a home directory that any machine may have, as the auditor speaks of it.
+var everyHome = regexp.MustCompile(`/(root|home/[a-z]\w*)/`)
 
 // foreignMethods counts the methods of interfaces of other modules that ours embed.
 var foreignMethods = map[string]int{
@@ -776,7 +783,12 @@ func TestFilesKnowNoMachine(t *testing.T) {
 		if name == "house_test.go" || strings.Contains(name, "testdata/fuzz/") {
 			continue
 		}
+		// The auditor speaks of every machine's homes, root's among them.
+		homes := strings.HasPrefix(name, "internal/checks/") || strings.HasPrefix(name, "internal/facts/") || strings.HasPrefix(name, "docs/checks/")
 		for k, line := range bytes.Split(h.text[name], []byte("\n")) {
+			if homes {
+				line = everyHome.ReplaceAll(line, nil)
+			}
 			if found := machine.Find(line); found != nil {
 				t.Errorf("%s:%d: %q belongs to one machine", name, k+1, found)
 			}

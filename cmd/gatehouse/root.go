@@ -94,7 +94,7 @@ func (a *app) verbs() []*cobra.Command {
 		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(),
 		a.newPeopleCommand(), a.newDevicesCommand(), a.newResidentsCommand(), a.newSessionsCommand(), a.newInviteCommand(),
 		a.newCloseCommand(), a.newConfirmCommand(), a.newOpenCommand(), a.newOffCommand(),
-		a.newConfigCommand(), a.newCACommand(), a.newManCommand(), a.newKeeperCommand(),
+		a.newAuditCommand(), a.newConfigCommand(), a.newCACommand(), a.newManCommand(), a.newKeeperCommand(),
 	}
 }
 
@@ -136,8 +136,10 @@ func (a *app) note(format string, args ...any) {
 }
 
 // isTerminal reports whether results go to somebody who looks at them.
-func (a *app) isTerminal() bool {
-	f, ok := a.out.(*os.File)
+func (a *app) isTerminal() bool { return terminal(a.out) }
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}

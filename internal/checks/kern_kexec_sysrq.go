@@ -1,0 +1,33 @@
+package checks
+
+import (
+	"gatehouse/internal/audit"
+	"gatehouse/internal/facts"
+	"gatehouse/internal/finding"
+)
+
+func kernelKexecSysrq() audit.Check {
+	return audit.Check{
+		ID: "kern.kexec-sysrq", Title: "No other kernel can be loaded, and few keys command this one", Severity: finding.Low,
+		Why:       "With kexec root starts a kernel that nothing has checked; with all SysRq keys whoever is at the keyboard kills and reads what he likes.",
+		Fix:       "Put kernel.kexec_load_disabled = 1 (no way back without a restart; not with kdump) and kernel.sysrq = 176 into a file in /etc/sysctl.d.",
+		Reference: []string{"https://docs.kernel.org/admin-guide/sysctl/kernel.html", "https://docs.kernel.org/admin-guide/sysrq.html"},
+		Needs:     audit.NeedHost,
+		Judge: func(h *facts.Host) audit.Verdict {
+			kdump, err := h.Wanted("kdump-tools.service")
+			if err != nil {
+				return audit.Unknown(err)
+			}
+			kdump2, err := h.Wanted("kdump.service")
+			if err != nil {
+				return audit.Unknown(err)
+			}
+			// 16 sync, 32 read-only, 128 restart: what a hung machine needs; 1 is all of them.
+			limited := func(n int) bool { return n != 1 && n&^(16|32|128) == 0 }
+			if kdump || kdump2 {
+				return judgeSysctls(h, wanted{key: "kernel.sysrq", ok: limited})
+			}
+			return judgeSysctls(h, wanted{key: "kernel.kexec_load_disabled", ok: exactly(1)}, wanted{key: "kernel.sysrq", ok: limited})
+		},
+	}
+}

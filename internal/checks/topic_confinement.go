@@ -1,0 +1,9 @@
+package checks
+
+import (
+	"gatehouse/internal/audit"
+)
+
+func confinement() []audit.Check {
+	return []audit.Check{confinementDockerDefault(), confinementEnabled(), confinementEnforce(), confinementSELinuxContext()}
+}

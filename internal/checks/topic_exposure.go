@@ -1,0 +1,5 @@
+package checks
+
+import "gatehouse/internal/audit"
+
+func exposure() []audit.Check { return nil }

@@ -1,0 +1,176 @@
+package facts
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// Host is a machine and the Home Assistant on it, as far as they can be read. What was
+// read once is remembered, the errors too; it is for one goroutine after another or for
+// several at once.
+type Host struct {
+	Tree Tree
+	Live bool      // it is the machine that we run on: /proc and /sys are its own
+	Root bool      // we may read everything
+	Now  time.Time // for what runs out
+	// HADir is the configuration directory of Home Assistant, as a path of the host; empty
+	// if there is none, or it is not known.
+	HADir string
+	// HAOnly: there is nothing but that directory.
+	HAOnly bool
+	// NoWalk: the file system is not walked.
+	NoWalk bool
+	// Endpoints are what was observed of the addresses that the owner has named.
+	Endpoints []Endpoint
+
+	mu   sync.Mutex
+	memo map[string]any
+}
+
+type remembered[T any] struct {
+	value T
+	err   error
+}
+
+// remember returns what f says, which is asked once. f may ask for other facts.
+func remember[T any](h *Host, key string, f func() (T, error)) (T, error) {
+	h.mu.Lock()
+	if r, ok := h.memo[key].(remembered[T]); ok {
+		h.mu.Unlock()
+		return r.value, r.err
+	}
+	h.mu.Unlock()
+	value, err := f()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.memo == nil {
+		h.memo = make(map[string]any)
+	}
+	h.memo[key] = remembered[T]{value, err}
+	return value, err
+}
+
+// maxText bounds a file that is read whole, in bytes.
+const maxText = 4 << 20
+
+// Text is a file of lines.
+type Text struct {
+	Path  string // as a path of the host
+	Bytes []byte
+	Lines []string // without their ends
+}
+
+// Text reads a file of text, over symbolic links inside the root. The error wraps
+// fs.ErrNotExist or fs.ErrPermission, or says what the file is instead of text.
+func (h *Host) Text(name string) (Text, error) {
+	return remember(h, "text "+name, func() (Text, error) {
+		at, err := resolve(h.Tree, name, true)
+		if err != nil {
+			return Text{}, err
+		}
+		data, err := h.Tree.ReadFile(at, maxText)
+		if err != nil {
+			return Text{}, err
+		}
+		if bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data) {
+			return Text{}, fmt.Errorf("%s: not a text", name)
+		}
+		t := Text{Path: "/" + strings.Trim(name, "/"), Bytes: data}
+		text := strings.TrimSuffix(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+		if text != "" {
+			t.Lines = strings.Split(text, "\n")
+		}
+		return t, nil
+	})
+}
+
+// Stat is what a name leads to, over symbolic links; Lstat is the name itself.
+func (h *Host) Stat(name string) (Info, error) {
+	at, err := resolve(h.Tree, name, true)
+	if err != nil {
+		return Info{}, err
+	}
+	return h.Tree.Lstat(at)
+}
+
+// Lstat is an entry itself, also where it is a symbolic link.
+func (h *Host) Lstat(name string) (Info, error) {
+	at, err := resolve(h.Tree, name, false)
+	if err != nil {
+		return Info{}, err
+	}
+	return h.Tree.Lstat(at)
+}
+
+// Exists reports whether something has a name. An error means that this cannot be told.
+func (h *Host) Exists(name string) (bool, error) {
+	_, err := h.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Dir returns the names in a directory, sorted; none where there is no such directory.
+func (h *Host) Dir(name string) ([]string, error) {
+	at, err := resolve(h.Tree, name, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := h.Tree.ReadDir(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return names, err
+}
+
+// Glob returns the paths that match a pattern (path.Match), sorted, each part followed
+// over symbolic links. What cannot be looked into is an error beside what was found.
+func (h *Host) Glob(pattern string) ([]string, error) {
+	found, parts := []string{""}, strings.Split(strings.Trim(pattern, "/"), "/")
+	var errs []error
+	for _, part := range parts {
+		var next []string
+		for _, dir := range found {
+			if !strings.ContainsAny(part, `*?[\`) {
+				name := dir + "/" + part
+				if _, err := h.Lstat(name); err == nil {
+					next = append(next, name)
+				} else if !errors.Is(err, fs.ErrNotExist) {
+					errs = append(errs, err)
+				}
+				continue
+			}
+			names, err := h.Dir(cmp.Or(dir, "/"))
+			if err != nil {
+				if info, statErr := h.Stat(cmp.Or(dir, "/")); statErr == nil && !info.Mode.IsDir() {
+					continue
+				}
+				errs = append(errs, err)
+				continue
+			}
+			for _, n := range names {
+				if ok, err := path.Match(part, n); err != nil {
+					return nil, err
+				} else if ok && (!strings.HasPrefix(n, ".") || strings.HasPrefix(part, ".")) {
+					next = append(next, dir+"/"+n)
+				}
+			}
+		}
+		found = next
+	}
+	slices.Sort(found)
+	return found, errors.Join(errs...)
+}
