@@ -13,7 +13,7 @@ func bootSecure() audit.Check {
 		ID: "boot.secure", Title: "The firmware starts only what is signed", Severity: finding.Info,
 		Why:       "With Secure Boot nobody who had the disk in hands for a minute can put a kernel of his own on it unseen.",
 		Fix:       "Turn Secure Boot on in the firmware's settings; Debian and Red Hat start with it, kernel modules built here have to be signed first.",
-		Reference: []string{"https://wiki.debian.org/SecureBoot", "mokutil(1)"},
+		Reference: []string{"Debian wiki: SecureBoot", "mokutil(1)"},
 		Needs:     audit.NeedHost | audit.NeedLive,
 		Judge:     secureBoot,
 	}

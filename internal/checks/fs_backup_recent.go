@@ -19,8 +19,13 @@ func filesystemsBackupRecent() audit.Check {
 		ID: "fs.backup-recent", Title: "There is a backup from this week, and not only on this disk", Severity: finding.High,
 		Why:       "A disk dies, a thief takes the machine, a program encrypts what it finds: only a backup somewhere else, and a fresh one, brings your house back.",
 		Fix:       "In Home Assistant under Settings, System, Backups: turn on automatic ones, daily, to a place outside of this machine (a share, the cloud), and try to restore one.",
-		Reference: []string{"https://www.home-assistant.io/common-tasks/general/#backups", "Securing Debian 4.18"},
+		Reference: []string{"HA docs: common-tasks/general, backups", "Securing Debian 4.18"},
 		Judge: func(h *facts.Host) audit.Verdict {
+			if kind, err := h.Kind(); err != nil {
+				return audit.Unknown(err)
+			} else if kind == facts.KindContainer && h.HADir == "" {
+				return audit.NotApplicable("this is " + string(kind))
+			}
 			dirs := []string{}
 			if h.HADir != "" {
 				dirs = append(dirs, h.HADir+"/backups")

@@ -15,7 +15,7 @@ func kernelCPUVulns() audit.Check {
 		ID: "kern.cpu-vulns", Title: "The processor's known leaks are closed", Severity: finding.Med,
 		Why:       "Through Spectre and its kin a program, and even a web page, reads what others have in memory; the kernel closes that, unless told not to or without new microcode.",
 		Fix:       "Take mitigations=off off the kernel's command line, install intel-microcode or amd64-microcode, and restart.",
-		Reference: []string{"https://docs.kernel.org/admin-guide/hw-vuln/index.html"},
+		Reference: []string{"Linux documentation: admin-guide/hw-vuln/index"},
 		Needs:     audit.NeedHost | audit.NeedLive,
 		Judge: func(h *facts.Host) audit.Verdict {
 			const dir = "/sys/devices/system/cpu/vulnerabilities"

@@ -11,7 +11,7 @@ func kernelForwarding() audit.Check {
 		ID: "kern.forwarding", Title: "The machine passes nobody else's packets on, unless it has to", Severity: finding.Low,
 		Why:       "A server that forwards is a way around your router's walls: from the network of gadgets into that of your computers.",
 		Fix:       "Put net.ipv4.ip_forward = 0 and net.ipv6.conf.all.forwarding = 0 into a file in /etc/sysctl.d.",
-		Reference: []string{"CIS Debian 12 3.3.1", "CIS RHEL 9 3.3.1", "https://docs.kernel.org/networking/ip-sysctl.html"},
+		Reference: []string{"CIS Debian 12 3.3.1", "CIS RHEL 9 3.3.1", "Linux documentation: networking/ip-sysctl"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			who, err := forwarder(h)

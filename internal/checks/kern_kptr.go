@@ -11,7 +11,7 @@ func kernelKptr() audit.Check {
 		ID: "kern.kptr", Title: "The kernel tells ordinary programs nothing of its own addresses", Severity: finding.Med,
 		Why:       "To break the kernel an attacker has to know where its parts lie; pointers in /proc, its log and its performance counters give that away.",
 		Fix:       "Put kernel.kptr_restrict = 1, kernel.dmesg_restrict = 1 and kernel.perf_event_paranoid = 3 into a file in /etc/sysctl.d; netdata and perf then need root.",
-		Reference: []string{"proc_sys_kernel(5)", "https://docs.kernel.org/admin-guide/sysctl/kernel.html"},
+		Reference: []string{"proc_sys_kernel(5)", "Linux documentation: admin-guide/sysctl/kernel"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeSysctls(h, wanted{key: "kernel.kptr_restrict", ok: atLeast(1)}, wanted{key: "kernel.dmesg_restrict", ok: exactly(1)},

@@ -11,7 +11,7 @@ func kernelLinks() audit.Check {
 		ID: "kern.links", Title: "Nobody is led astray by links that others put into /tmp", Severity: finding.Med,
 		Why:       "A link in a shared directory makes a careless program of root's write to a file of the attacker's choice; the kernel can refuse to follow it.",
 		Fix:       "Put fs.protected_hardlinks = 1, fs.protected_symlinks = 1, fs.protected_fifos = 1 and fs.protected_regular = 2 into a file in /etc/sysctl.d.",
-		Reference: []string{"proc_sys_fs(5)", "https://docs.kernel.org/admin-guide/sysctl/fs.html"},
+		Reference: []string{"proc_sys_fs(5)", "Linux documentation: admin-guide/sysctl/fs"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeSysctls(h, wanted{key: "fs.protected_hardlinks", ok: exactly(1)}, wanted{key: "fs.protected_symlinks", ok: exactly(1)},

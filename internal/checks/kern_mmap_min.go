@@ -11,7 +11,7 @@ func kernelMmapMin() audit.Check {
 		ID: "kern.mmap-min", Title: "No program can put anything at the beginning of its memory", Severity: finding.Low,
 		Why:       "A slip of the kernel that follows a null pointer is harmless as long as nothing lies there; an attacker would put his code there.",
 		Fix:       "Put vm.mmap_min_addr = 65536 into a file in /etc/sysctl.d (32768 on a 32-bit ARM).",
-		Reference: []string{"https://docs.kernel.org/admin-guide/sysctl/vm.html"},
+		Reference: []string{"Linux documentation: admin-guide/sysctl/vm"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			least := 65536

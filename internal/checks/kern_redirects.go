@@ -13,7 +13,7 @@ func kernelRedirects() audit.Check {
 		ID: "kern.redirects", Title: "Nobody in the network can send this machine's traffic another way", Severity: finding.Med,
 		Why:       "With ICMP redirects a gadget that is taken over tells your server to send everything over itself, and reads along.",
 		Fix:       "Put accept_redirects = 0, secure_redirects = 0 and send_redirects = 0 for net.ipv4.conf.all and .default, and accept_redirects = 0 for net.ipv6.conf.all and .default, into a file in /etc/sysctl.d; the interfaces that are there now need it each (net.ipv4.conf.eth0…), or a restart.",
-		Reference: []string{"CIS Debian 12 3.3.2", "CIS Debian 12 3.3.5", "CIS Debian 12 3.3.6", "CIS RHEL 9 3.3.2", "CIS RHEL 9 3.3.5", "CIS RHEL 9 3.3.6", "Securing Debian 4.17", "https://docs.kernel.org/networking/ip-sysctl.html"},
+		Reference: []string{"CIS Debian 12 3.3.2", "CIS Debian 12 3.3.5", "CIS Debian 12 3.3.6", "CIS RHEL 9 3.3.2", "CIS RHEL 9 3.3.5", "CIS RHEL 9 3.3.6", "Securing Debian 4.17", "Linux documentation: networking/ip-sysctl"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			accepts, err := acceptingRedirects(h)

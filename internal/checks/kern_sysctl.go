@@ -135,7 +135,7 @@ func perInterface(h *facts.Host, dir, name string, both func(all, own int) int, 
 	return values, slices.Compact(bad), explicit, nil
 }
 
-// either, both and larger are how the kernel combines an interface's value with "all".
+// either, bothOf and ownOnly are how the kernel combines an interface's value with "all".
 func either(a, o int) int  { return max(a, o) }
 func bothOf(a, o int) int  { return min(a, o) }
 func ownOnly(_, o int) int { return o }

@@ -18,7 +18,7 @@ func confinementDockerDefault() audit.Check {
 		ID: "mac.docker-default", Title: "No container runs outside of AppArmor and the filter of system calls", Severity: finding.High,
 		Why:       "A container that is privileged or unconfined is root on the machine itself with one more step; the documentation of many a program asks for that where one device would do.",
 		Fix:       "Take privileged: true and security_opt: …unconfined out of the compose file; give devices:, group_add: or single cap_add: instead, and make the container anew.",
-		Reference: []string{"https://docs.docker.com/engine/security/apparmor/", "https://docs.docker.com/engine/security/seccomp/", "CIS Docker 5.1"},
+		Reference: []string{"Docker docs: engine/security/apparmor", "Docker docs: engine/security/seccomp", "CIS Docker 5.1"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			names, err := h.Dir("/var/lib/docker/containers")

@@ -24,7 +24,8 @@ func (p Parameter) Text() string {
 
 // CommandLine returns the parameters that the running kernel was started with, and those
 // that boot loaders are told to start it with: GRUB's settings, its menu without the
-// entries that are for repairs, a Raspberry Pi's cmdline.txt, and what systemd-boot reads.
+// entries that are for repairs, a Raspberry Pi's cmdline.txt, and what systemd-boot and
+// extlinux read.
 // There are none where there is no boot loader at all (found is false).
 func (h *Host) CommandLine() (all []Parameter, found bool, err error) {
 	type lines struct {
@@ -117,11 +118,12 @@ func (h *Host) CommandLine() (all []Parameter, found bool, err error) {
 		if err != nil {
 			return l, err
 		}
-		for _, name := range entries {
+		for _, name := range append(entries, "/boot/extlinux/extlinux.conf") {
 			err := read(name, func(t Text) {
 				for n, line := range t.Lines {
-					if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "options "); ok {
-						add(t, n+1, rest)
+					f := strings.Fields(line)
+					if len(f) > 1 && (f[0] == "options" || strings.EqualFold(f[0], "append")) {
+						add(t, n+1, strings.Join(f[1:], " "))
 					}
 				}
 			})

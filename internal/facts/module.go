@@ -34,9 +34,13 @@ func moduleName(s string) string { return strings.ReplaceAll(s, "-", "_") }
 func parseModprobe(t Text, rules map[string]ModuleRule) {
 	for n := 0; n < len(t.Lines); n++ {
 		first, line := n, t.Lines[n]
-		for strings.HasSuffix(line, `\`) && n+1 < len(t.Lines) {
-			n++
-			line = line[:len(line)-1] + t.Lines[n]
+		if strings.HasSuffix(line, `\`) {
+			var parts []string
+			for strings.HasSuffix(line, `\`) && n+1 < len(t.Lines) {
+				n++
+				parts, line = append(parts, line[:len(line)-1]), t.Lines[n]
+			}
+			line = strings.Join(append(parts, line), "")
 		}
 		f := strings.Fields(line)
 		if len(f) < 2 || strings.HasPrefix(f[0], "#") {

@@ -58,11 +58,15 @@ func parseSettings(t Text) (Assignments, error) {
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		for strings.HasSuffix(line, `\`) && n+1 < len(t.Lines) {
-			n++
-			if next := strings.TrimSpace(t.Lines[n]); next == "" || next[0] != '#' && next[0] != ';' {
-				line = line[:len(line)-1] + " " + next
+		if strings.HasSuffix(line, `\`) {
+			parts := []string{}
+			for strings.HasSuffix(line, `\`) && n+1 < len(t.Lines) {
+				n++
+				if next := strings.TrimSpace(t.Lines[n]); next == "" || next[0] != '#' && next[0] != ';' {
+					parts, line = append(parts, line[:len(line)-1]), next
+				}
 			}
+			line = strings.Join(append(parts, line), " ")
 		}
 		if line[0] == '[' {
 			if !strings.HasSuffix(line, "]") {

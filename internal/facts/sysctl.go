@@ -112,7 +112,8 @@ func parseSysctl(t Text) []sysctlLine {
 		key, value, assigned := strings.Cut(line, "=")
 		key = strings.TrimSpace(key)
 		bare, dash := strings.CutPrefix(key, "-")
-		if !assigned && !dash || bare == "" {
+		const longest = 4096 // of a path
+		if !assigned && !dash || bare == "" || len(bare) > longest {
 			continue
 		}
 		all = append(all, sysctlLine{sysctlKey(bare), strings.Join(strings.Fields(value), " "), !assigned, t.Path, n + 1})
