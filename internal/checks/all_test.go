@@ -50,7 +50,13 @@ func homesOf(t *testing.T, file string) []home {
 				t.Fatalf("%s: %s: %v", file, words[0], err)
 			}
 		}
-		h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Endpoints: observed}}
+		var router *facts.Router
+		if text, err := tree.ReadFile("router.json", 1<<20); err == nil {
+			if err := json.Unmarshal(text, &router); err != nil {
+				t.Fatalf("%s: %s: %v", file, words[0], err)
+			}
+		}
+		h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Endpoints: observed, Router: router}}
 		for _, w := range words[2:] {
 			name, value, _ := strings.Cut(w, "=")
 			switch name {

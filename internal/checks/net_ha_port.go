@@ -1,7 +1,10 @@
 package checks
 
 import (
-	"errors"
+	"cmp"
+	"fmt"
+	"net/netip"
+	"strings"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
@@ -16,20 +19,32 @@ func netHAPort() audit.Check {
 		Reference: []string{"HA docs: integrations/http, server_host"},
 		Needs:     audit.NeedHA | audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			const port = 8123
+			settings, err := h.HASettings()
+			if err != nil {
+				return audit.Unknown(err)
+			}
+			port := settings.HTTP.ServerPort
 			b, err := firewalls(h)
 			if err != nil {
 				return audit.Unknown(err)
 			}
 			v4, v6 := b.admits("tcp", port, false), b.admits("tcp", port, true) && !withoutIPv6(h)
 			if len(b.managers) > 0 && !v4 && !v6 {
-				return audit.Pass("the firewall keeps port 8123 closed")
+				return audit.Pass(fmt.Sprintf("the firewall keeps port %d closed", port))
+			}
+			local := len(settings.HTTP.ServerHost) > 0
+			for _, host := range settings.HTTP.ServerHost {
+				addr, err := netip.ParseAddr(host)
+				local = local && (host == "localhost" || err == nil && addr.IsLoopback())
 			}
 			if !h.Live {
+				if local {
+					return audit.Pass("closed")
+				}
 				if o, yes := b.v4.Admits("tcp", port); yes && len(b.managers) > 0 && b.v4.Denies {
 					return audit.Fail("open", audit.At(o.File, o.Line, o.Text))
 				}
-				return audit.Unknown(errors.New("no firewall closes port 8123, and where Home Assistant listens takes the running machine to tell (hahttp.bind judges its settings)"))
+				return audit.Fail("open", audit.At(h.HADir, 0, fmt.Sprintf("port %d on %s, and no firewall closes it", port, cmp.Or(strings.Join(settings.HTTP.ServerHost, ", "), "all addresses"))))
 			}
 			all, err := h.Sockets()
 			if err != nil && len(all) == 0 {
@@ -38,7 +53,7 @@ func netHAPort() audit.Check {
 			heard := false
 			var evidence []finding.Evidence
 			for _, s := range all {
-				if s.Proto != "tcp" || s.At.Port() != port {
+				if s.Proto != "tcp" || int(s.At.Port()) != port {
 					continue
 				}
 				heard = true
@@ -47,7 +62,7 @@ func netHAPort() audit.Check {
 				}
 			}
 			if !heard {
-				return audit.Unknown(errors.New("nobody listens on port 8123: Home Assistant does not run, or on another port"))
+				return audit.Unknown(fmt.Errorf("nobody listens on port %d: Home Assistant does not run", port))
 			}
 			return audit.PassIf(len(evidence) == 0, map[bool]string{true: "closed", false: "open"}[len(evidence) == 0], evidence...)
 		},

@@ -44,7 +44,7 @@ func updEOL() audit.Check {
 		ID: "upd.eol", Title: "The system's release still gets updates", Severity: finding.Crit,
 		Why:       "After its end nobody closes a release's holes any more, however well the machine is set up.",
 		Fix:       "Plan the step to the next release: make a backup of Home Assistant, keep it elsewhere, and follow the release notes.",
-		Reference: []string{"os-release(5)", "wiki.debian.org/LTS", "endoflife.date"},
+		Reference: []string{"os-release(5)", "Debian LTS"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			r, err := h.Release()

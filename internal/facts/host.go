@@ -31,6 +31,8 @@ type Host struct {
 	NoWalk bool
 	// Endpoints are what was observed of the addresses that the owner has named.
 	Endpoints []Endpoint
+	// Router is what the local router said; nil where it was not asked.
+	Router *Router
 
 	mu   sync.Mutex
 	memo map[string]any

@@ -134,18 +134,18 @@ func (h *Host) Settings(name, main string) (Assignments, error) {
 // Wanted reports whether systemd starts a unit by itself: another one wants or requires it
 // (or it is there under an alias), and it is not masked.
 func (h *Host) Wanted(unit string) (bool, error) {
-	links, err := h.startLinks()
+	links, err := h.unitLinks()
 	if err != nil {
 		return false, err
 	}
 	return links.wanted[unit] && !links.masked[unit], nil
 }
 
-type startLinks struct{ wanted, masked map[string]bool }
+type unitLinks struct{ wanted, masked map[string]bool }
 
-func (h *Host) startLinks() (startLinks, error) {
-	return remember(h, "wanted units", func() (startLinks, error) {
-		l := startLinks{map[string]bool{}, map[string]bool{}}
+func (h *Host) unitLinks() (unitLinks, error) {
+	return remember(h, "wanted units", func() (unitLinks, error) {
+		l := unitLinks{map[string]bool{}, map[string]bool{}}
 		for _, dir := range configDirs("systemd/system") {
 			names, err := h.Dir(dir)
 			if err != nil {

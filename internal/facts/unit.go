@@ -79,10 +79,10 @@ func (h *Host) Units() ([]string, error) {
 	})
 }
 
-// unitLinks are the links by which units are started, by the unit's name; of several the
+// startLinks are the links by which units are started, by the unit's name; of several the
 // strongest.
-func (h *Host) unitLinks() (map[string]string, error) {
-	return remember(h, "unit links", func() (map[string]string, error) {
+func (h *Host) startLinks() (map[string]string, error) {
+	return remember(h, "start links", func() (map[string]string, error) {
 		all := map[string]string{}
 		for _, dir := range unitDirs() {
 			names, err := h.Dir(dir)
@@ -152,7 +152,7 @@ func (h *Host) Unit(name string) (Unit, error) {
 				break
 			}
 		}
-		links, err := h.unitLinks()
+		links, err := h.startLinks()
 		if err != nil {
 			return u, err
 		}
