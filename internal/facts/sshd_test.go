@@ -111,7 +111,8 @@ func drawLine(r *rapid.T, match bool) string {
 	case keyword == "Banner":
 		value = choose("banner", "none", "/etc/issue.net", `"/etc/issue net"`)
 	case keyword == "AuthenticationMethods":
-		value = choose("methods", "publickey", "publickey,password", "any", "publickey keyboard-interactive")
+		// Not "any": whether it may follow another line depends on the release.
+		value = choose("methods", "publickey", "publickey,password", "publickey keyboard-interactive")
 	case keyword == "PermitOpen":
 		value = choose("open", "none", "any", "127.0.0.1:8123", "127.0.0.1:8123 [::1]:443")
 	case keyword == "ForceCommand":
