@@ -91,17 +91,8 @@ func (a *app) converse() (*conversation, error) {
 }
 
 // say has a thing done by the server, or on the ledger where none runs.
-func say[In, Out any](ctx context.Context, c *conversation, name string, do func(context.Context, *house, In) (Out, error), in In) (out Out, err error) {
-	answered, err := tell(ctx, c.cfg.State.Socket, name, in, &out)
-	if answered || err != nil {
-		return out, err
-	}
-	h, done, err := c.a.openHouse(ctx, c.cfg)
-	if err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return do(ctx, h, in)
+func say[In, Out any](ctx context.Context, c *conversation, name string, do func(context.Context, *house, In) (Out, error), in In) (Out, error) {
+	return reach(ctx, c.a, c.cfg, name, do, in)
 }
 
 func (a *app) closeHouse(ctx context.Context, wish closeWish, previewOnly bool) error {

@@ -40,7 +40,7 @@ func (h *house) document() houseDocument {
 	m := h.mover
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.now
+	s := *m.now.Load()
 	doc := houseDocument{SchemaVersion: schemaVersion, Mode: string(s.Mode), Step: string(s.Step), Next: string(s.Next), Deadline: stamp(s.Deadline),
 		HomeAssistant: h.cfg.Home.HAURL, Problem: s.Problem, Did: slices.Clone(m.did), YAML: s.YAML, Was: s.Was, Running: h.server != nil}
 	if s.moved() {
@@ -178,7 +178,7 @@ func (h *house) planClose(ctx context.Context, in closeWish) (stance, error) {
 		}
 	}
 	if s.Was.Port == 0 {
-		s.Was.Port = portNumber(cmpOr(u.Port(), "80"))
+		s.Was.Port = portOf(":" + portOrUsual(u))
 	}
 	if s.Was.Port < 1024 && !mayBindLow() {
 		return cannot(statusCannot, "give the gateway the capability CAP_NET_BIND_SERVICE, or Home Assistant another port", "port %d of Home Assistant cannot be taken over by this user", s.Was.Port)
@@ -208,13 +208,6 @@ func listeningNow(ctx context.Context, api *client.Client) (l listening, err err
 			hint: "confirm or repair them in Home Assistant (Settings, System, Network); then run this again"}
 	}
 	return listening{now.Stable.Hosts(), now.Stable.Port()}, nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // mayBindLow reports whether this process may listen on ports below 1024 (capabilities(7)).

@@ -192,6 +192,11 @@ func ask[In, Out any](ctx context.Context, a *app, name string, do func(context.
 	if err != nil {
 		return out, err
 	}
+	return reach(ctx, a, c, name, do, in)
+}
+
+// reach is ask, where the configuration is known and the process is whose it shall be.
+func reach[In, Out any](ctx context.Context, a *app, c *config.Config, name string, do func(context.Context, *house, In) (Out, error), in In) (out Out, err error) {
 	answered, err := tell(ctx, c.State.Socket, name, in, &out)
 	if answered || err != nil {
 		return out, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -68,9 +70,10 @@ type mover struct {
 
 	poked chan struct{} // the stance has changed
 
-	mu  sync.Mutex
-	now stance
-	did []string // of the last move, in words
+	now atomic.Pointer[stance] // never nil; each request looks at it
+
+	mu  sync.Mutex // whoever changes now holds it, and what was done
+	did []string   // of the last move, in words
 }
 
 // newMover reads the stance. It starts nothing.
@@ -79,18 +82,16 @@ func newMover(ctx context.Context, c *config.Config, l *ledger.Ledger, log *slog
 	if err != nil {
 		return nil, err
 	}
-	return &mover{cfg: c, ledger: l, log: log, trial: trialTime, restart: restartTime, now: s, poked: make(chan struct{}, 1), around: surroundings{
+	m := &mover{cfg: c, ledger: l, log: log, trial: trialTime, restart: restartTime, poked: make(chan struct{}, 1), around: surroundings{
 		place: func(netip.AddrPort) error { return nil }, openPlain: func(context.Context) error { return nil }, holdPlain: func() error { return nil }, dropPlain: func() {},
 		reaches: func(context.Context) error { return nil }, strangers: func() {}, own: func() []netip.Addr { return nil }, users: portUsers, emit: func(event.Kind, string) {},
-	}}, nil
+	}}
+	m.now.Store(&s)
+	return m, nil
 }
 
 // stance is what the house is now.
-func (m *mover) stance() stance {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.now
-}
+func (m *mover) stance() stance { return *m.now.Load() }
 
 // closed reports whether only what is known comes in.
 func (m *mover) closed() bool { return m.stance().closed() }
@@ -99,14 +100,14 @@ func (m *mover) closed() bool { return m.stance().closed() }
 func (m *mover) change(ctx context.Context, do func(*stance) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := m.now
+	next := m.stance()
 	if err := do(&next); err != nil {
 		return err
 	}
 	if err := saveStance(ctx, m.ledger, next); err != nil {
 		return err
 	}
-	m.now = next
+	m.now.Store(&next)
 	select {
 	case m.poked <- struct{}{}:
 	default:
@@ -145,7 +146,7 @@ func (m *mover) before(ctx context.Context) (*client.Client, error) {
 	s := m.stance()
 	where := m.cfg.Home.HAURL
 	if s.moved() {
-		where = cmpOr(s.Before, s.Was.url().String())
+		where = cmp.Or(s.Before, s.Was.url().String())
 	}
 	u, err := url.Parse(where)
 	if err != nil {
@@ -302,12 +303,14 @@ var errOvertaken = errors.New("something else was asked for meanwhile")
 // written down, too: after a restart what the ledger has leads to the same end.
 func (m *mover) giveUp(ctx context.Context, from step, why error) {
 	m.mu.Lock()
-	if m.now.Step != from {
+	next := m.stance()
+	if next.Step != from {
 		m.mu.Unlock()
 		return
 	}
-	m.now.turnBack(why.Error())
-	err := saveStance(ctx, m.ledger, m.now)
+	next.turnBack(why.Error())
+	err := saveStance(ctx, m.ledger, next)
+	m.now.Store(&next)
 	m.mu.Unlock()
 	if err != nil {
 		m.log.Error("it cannot be written down that a move of Home Assistant is taken back", "error", err)
@@ -783,13 +786,4 @@ func freePort(was int) (netip.AddrPort, error) {
 		}
 	}
 	return netip.AddrPort{}, fmt.Errorf("no port is free near %d", first)
-}
-
-// portNumber reads a port.
-func portNumber(s string) int {
-	n, err := strconv.Atoi(strings.TrimSpace(s))
-	if err != nil {
-		return 0
-	}
-	return n
 }

@@ -475,7 +475,9 @@ func TestCloseRefuses(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			spoilt, cfg := *g.house, *g.cfg
-			move := mover{cfg: &cfg, ledger: g.ledger, log: g.mover.log, trial: trialTime, now: g.mover.stance(), around: g.mover.around}
+			move := mover{cfg: &cfg, ledger: g.ledger, log: g.mover.log, trial: trialTime, around: g.mover.around}
+			now := g.mover.stance()
+			move.now.Store(&now)
 			spoilt.cfg, spoilt.mover = &cfg, &move
 			c.spoil(&spoilt)
 			_, err := previewClose(t.Context(), &spoilt, closeWish{Next: "closed"})

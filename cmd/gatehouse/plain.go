@@ -133,7 +133,7 @@ func (d *plainDoor) row() (row doorRow, ok bool) {
 	}
 	if d.listener != nil {
 		host := "127.0.0.1"
-		if addr := s.homeAddr(d.s.links.Addrs()); addr.IsValid() {
+		if addr := addrAtHome(d.s.links.Addrs()); addr.IsValid() {
 			host = addr.String()
 		}
 		row.Origins = []string{"http://" + netip.AddrPortFrom(netip.MustParseAddr(host), uint16(s.Was.Port)).String()}
@@ -141,8 +141,8 @@ func (d *plainDoor) row() (row doorRow, ok bool) {
 	return row, true
 }
 
-// homeAddr is an address of this machine's under which a home knows it.
-func (stance) homeAddr(own []netip.Addr) netip.Addr {
+// addrAtHome is an address of this machine's under which a home knows it.
+func addrAtHome(own []netip.Addr) netip.Addr {
 	for _, a := range own {
 		if a.Is4() && a.IsPrivate() {
 			return a

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -409,7 +410,7 @@ func tableOfResidents(w io.Writer, all []residentRow) {
 		if r.LeftOut {
 			note = "left out"
 		}
-		rows = append(rows, []string{r.ID, r.Kind, orDash(cmpOr(r.Name, r.Client)), orDash(r.HAUser), orDash(r.Person), ago(r.LastSeen), orDash(r.LastAddr), note})
+		rows = append(rows, []string{r.ID, r.Kind, orDash(cmp.Or(r.Name, r.Client)), orDash(r.HAUser), orDash(r.Person), ago(r.LastSeen), orDash(r.LastAddr), note})
 	}
 	table(w, rows)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,14 @@ type listening struct {
 	Port  int      `json:"port"`
 }
 
+// only is the one address on which it listens; empty where there is not just one.
+func (l listening) only() string {
+	if len(l.Hosts) == 1 && l.Hosts[0] != "0.0.0.0" && l.Hosts[0] != "::" {
+		return l.Hosts[0]
+	}
+	return ""
+}
+
 // plain is where the door without TLS listens: where Home Assistant did. Of several addresses
 // it is all, unless they are this machine's alone.
 func (l listening) plain() string {
@@ -84,19 +93,12 @@ func (l listening) plain() string {
 	if len(l.Hosts) > 1 && !slices.ContainsFunc(l.Hosts, func(h string) bool { return !local(h) }) {
 		host = "127.0.0.1"
 	}
-	if len(l.Hosts) == 1 && l.Hosts[0] != "0.0.0.0" && l.Hosts[0] != "::" {
-		host = l.Hosts[0]
-	}
-	return net.JoinHostPort(host, strconv.Itoa(l.Port))
+	return net.JoinHostPort(cmp.Or(l.only(), host), strconv.Itoa(l.Port))
 }
 
 // url is where a program on this machine reaches it.
 func (l listening) url() *url.URL {
-	host := "127.0.0.1"
-	if len(l.Hosts) == 1 && l.Hosts[0] != "0.0.0.0" && l.Hosts[0] != "::" {
-		host = l.Hosts[0]
-	}
-	return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(l.Port))}
+	return &url.URL{Scheme: "http", Host: net.JoinHostPort(cmp.Or(l.only(), "127.0.0.1"), strconv.Itoa(l.Port))}
 }
 
 // moved reports whether Home Assistant listens behind us, or is on the way there.

@@ -63,16 +63,9 @@ func proxyHeaders() audit.Check {
 						}
 					}
 				default:
-					t, err := h.Traefik()
-					if err != nil {
+					var err error
+					if found, err = traefikNames(h, "stsseconds"); err != nil {
 						return throughProxy{none: true}
-					}
-					for _, all := range [][]facts.Nested{t.Dynamic, t.Compose} {
-						for _, m := range all {
-							if strings.Contains(m.Path, "stsseconds") || strings.Contains(strings.ToLower(m.Value), "stsseconds") {
-								found = append(found, facts.Directive{Name: m.Path, Args: []string{m.Value}, File: m.File, Line: m.Line})
-							}
-						}
 					}
 				}
 				if len(found) == 0 {

@@ -65,16 +65,9 @@ func proxyLoginLimit() audit.Check {
 						limits = nil
 					}
 				default:
-					t, err := h.Traefik()
-					if err != nil {
+					var err error
+					if limits, err = traefikNames(h, ".ratelimit."); err != nil {
 						return throughProxy{none: true}
-					}
-					for _, all := range [][]facts.Nested{t.Dynamic, t.Compose} {
-						for _, m := range all {
-							if strings.Contains(m.Path, ".ratelimit.") || strings.Contains(strings.ToLower(m.Value), ".ratelimit.") {
-								limits = append(limits, facts.Directive{Name: m.Path, Args: []string{m.Value}, File: m.File, Line: m.Line})
-							}
-						}
 					}
 				}
 				if len(limits) == 0 {

@@ -1,9 +1,6 @@
 package checks
 
 import (
-	"errors"
-	"io/fs"
-
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
@@ -18,13 +15,8 @@ func authenticationSudoLogfile() audit.Check {
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			s, err := h.Sudoers()
-			if errors.Is(err, fs.ErrNotExist) {
-				if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
-					return audit.NotApplicable("there is no sudo here")
-				}
-			}
 			if err != nil {
-				return audit.Unknown(err)
+				return sudoRefused(h, err)
 			}
 			syslog, file := true, ""
 			at := audit.At("/etc/sudoers", 0, "neither syslog nor logfile is set: the journal has it")

@@ -1,8 +1,6 @@
 package checks
 
 import (
-	"errors"
-	"io/fs"
 	"slices"
 
 	"gatehouse/internal/audit"
@@ -19,13 +17,8 @@ func authenticationSudoNopasswd() audit.Check {
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			all, err := sudoers(h)
-			if errors.Is(err, fs.ErrNotExist) {
-				if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
-					return audit.NotApplicable("there is no sudo here")
-				}
-			}
 			if err != nil {
-				return audit.Unknown(err)
+				return sudoRefused(h, err)
 			}
 			names := []string{}
 			var evidence []finding.Evidence

@@ -21,13 +21,8 @@ func authenticationSudoPerms() audit.Check {
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			s, err := h.Sudoers()
-			if errors.Is(err, fs.ErrNotExist) {
-				if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
-					return audit.NotApplicable("there is no sudo here")
-				}
-			}
 			if err != nil {
-				return audit.Unknown(err)
+				return sudoRefused(h, err)
 			}
 			var evidence []finding.Evidence
 			looked := []string{}

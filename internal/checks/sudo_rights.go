@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 )
 
@@ -198,4 +199,14 @@ func asGoodAsRoot(command string) bool {
 		"perl", "ruby", "lua", "node", "php", "git", "ssh", "scp", "mount", "crontab", "apt", "apt-get", "dpkg", "dnf", "yum", "rpm", "pip", "pip3", "snap",
 		"docker", "podman", "ctr", "systemctl", "systemd-run", "insmod", "modprobe"}, base) ||
 		strings.HasPrefix(base, "python")
+}
+
+// sudoRefused is the verdict where sudo's rules cannot be read: there may be none to read.
+func sudoRefused(h *facts.Host, err error) audit.Verdict {
+	if errors.Is(err, fs.ErrNotExist) {
+		if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
+			return audit.NotApplicable("there is no sudo here")
+		}
+	}
+	return audit.Unknown(err)
 }

@@ -1,9 +1,7 @@
 package checks
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
 	"strings"
 
@@ -21,13 +19,8 @@ func authenticationSudoTimestamp() audit.Check {
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			s, err := h.Sudoers()
-			if errors.Is(err, fs.ErrNotExist) {
-				if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
-					return audit.NotApplicable("there is no sudo here")
-				}
-			}
 			if err != nil {
-				return audit.Unknown(err)
+				return sudoRefused(h, err)
 			}
 			minutes, explicit := 15.0, false // Debian's; elsewhere it is 5
 			at := audit.At("/etc/sudoers", 0, "timestamp_timeout is not set: 15 minutes at most")

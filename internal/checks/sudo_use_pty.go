@@ -3,7 +3,6 @@ package checks
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
 	"strings"
 
@@ -21,13 +20,8 @@ func authenticationSudoUsePty() audit.Check {
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			s, err := h.Sudoers()
-			if errors.Is(err, fs.ErrNotExist) {
-				if there, thereErr := h.Exists("/etc/sudoers"); thereErr == nil && !there {
-					return audit.NotApplicable("there is no sudo here")
-				}
-			}
 			if err != nil {
-				return audit.Unknown(err)
+				return sudoRefused(h, err)
 			}
 			on, explicit := false, false
 			at := audit.At("/etc/sudoers", 0, "use_pty is not set")

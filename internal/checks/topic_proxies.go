@@ -151,3 +151,20 @@ func headerLines(all []facts.Directive, at int, name string) []facts.Directive {
 	}
 	return found
 }
+
+// traefikNames are Traefik's settings in whose name, or in whose value, a word stands.
+func traefikNames(h *facts.Host, word string) ([]facts.Directive, error) {
+	t, err := h.Traefik()
+	if err != nil {
+		return nil, err
+	}
+	var all []facts.Directive
+	for _, settings := range [][]facts.Nested{t.Dynamic, t.Compose} {
+		for _, m := range settings {
+			if strings.Contains(m.Path, word) || strings.Contains(strings.ToLower(m.Value), word) {
+				all = append(all, facts.Directive{Name: m.Path, Args: []string{m.Value}, File: m.File, Line: m.Line})
+			}
+		}
+	}
+	return all, nil
+}

@@ -78,10 +78,6 @@ func haStarts(s HASetting) bool {
 	return IsHACommand(words)
 }
 
-func haUnitFolders() []string {
-	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
-}
-
 // HAUnits finds the units that start Home Assistant. The error says what could not be
 // looked at.
 func (h *Host) HAUnits() ([]HAUnit, error) {
@@ -89,7 +85,7 @@ func (h *Host) HAUnits() ([]HAUnit, error) {
 		var all []HAUnit
 		var errs []error
 		seen := map[string]bool{}
-		for _, dir := range haUnitFolders() {
+		for _, dir := range unitDirs() {
 			names, err := h.Dir(dir)
 			if err != nil {
 				errs = append(errs, err)
@@ -144,7 +140,7 @@ func (h *Host) haUnit(name, file string) (HAUnit, error) {
 	drops := map[string]string{}
 	var order []string
 	for _, folder := range folders {
-		for _, dir := range haUnitFolders() {
+		for _, dir := range unitDirs() {
 			names, err := h.Dir(dir + "/" + folder)
 			if err != nil {
 				return u, err
@@ -176,49 +172,24 @@ func (h *Host) haUnit(name, file string) (HAUnit, error) {
 	return u, nil
 }
 
-// addUnit reads a file of a unit (systemd.syntax(7)).
+// addUnit reads a file of a unit.
 func (h *Host) addUnit(u *HAUnit, file string) error {
 	t, err := h.Text(file)
 	if err != nil {
 		return err
 	}
-	section, joined, from := "", "", 0
-	for n, line := range t.Lines {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, ";") || line == "" && joined == "" {
-			continue
+	return unitLines(t, func(s UnitSetting) error {
+		switch {
+		case s.Section != "Service":
+		case s.Value != "":
+			u.settings[s.Key] = append(u.settings[s.Key], HASetting{s.Value, file, s.Line})
+		case s.Key == "CapabilityBoundingSet": // empty: none at all
+			u.settings[s.Key] = []HASetting{{"", file, s.Line}}
+		default:
+			delete(u.settings, s.Key)
 		}
-		if joined == "" {
-			from = n + 1
-		}
-		if part, more := strings.CutSuffix(line, `\`); more {
-			joined += part + " "
-			continue
-		}
-		line, joined = joined+line, ""
-		if strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]") {
-			section = line[1 : len(line)-1]
-			continue
-		}
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			return fmt.Errorf("%s:%d: not a setting", file, from)
-		}
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if section != "Service" {
-			continue
-		}
-		if value == "" {
-			if key == "CapabilityBoundingSet" { // empty: none at all
-				u.settings[key] = []HASetting{{"", file, from}}
-			} else {
-				delete(u.settings, key)
-			}
-			continue
-		}
-		u.settings[key] = append(u.settings[key], HASetting{value, file, from})
-	}
-	return nil
+		return nil
+	})
 }
 
 // HAProcess is Home Assistant as it runs.

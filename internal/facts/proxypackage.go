@@ -62,7 +62,7 @@ func (h *Host) SecurityUpdates(names []string) ([]SecurityUpdate, error) {
 		}
 		for n := range all {
 			version, _ := paragraphVersion(text, all[n].Name, false)
-			if version != "" && compareDebian(version, all[n].Installed) > 0 && (all[n].Newer == "" || compareDebian(version, all[n].Newer) > 0) {
+			if version != "" && comparePackageVersions(version, all[n].Installed) > 0 && (all[n].Newer == "" || comparePackageVersions(version, all[n].Newer) > 0) {
 				all[n].Newer, all[n].List = version, list
 			}
 		}

@@ -73,7 +73,7 @@ func FuzzSSHClient(f *testing.F) {
 func FuzzCompareDebian(f *testing.F) {
 	f.Add("1:9.2p1-2+deb12u3", "1:9.2p1-2~bpo+1")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if x, y := compareDebian(a, b), compareDebian(b, a); (x < 0) != (y > 0) || (x == 0) != (y == 0) {
+		if x, y := comparePackageVersions(a, b), comparePackageVersions(b, a); (x < 0) != (y > 0) || (x == 0) != (y == 0) {
 			t.Fatalf("%q and %q: %d and %d", a, b, x, y)
 		}
 	})

@@ -44,7 +44,7 @@ func TestCompareDebian(t *testing.T) {
 	order := strings.Fields("9.9 1:8.4p1-5+deb11u3 1:9.2p1-2 1:9.2p1-2+deb12u2 1:9.2p1-2+deb12u3 1:9.2p1-2+deb12u10 1:9.7p1-7~bpo 1:9.7p1-7 1:10.0p1-1")
 	for n := range order {
 		for k := range order {
-			if got := compareDebian(order[n], order[k]); (got < 0) != (n < k) || (got > 0) != (n > k) {
+			if got := comparePackageVersions(order[n], order[k]); (got < 0) != (n < k) || (got > 0) != (n > k) {
 				t.Errorf("%s and %s: %d", order[n], order[k], got)
 			}
 		}

@@ -54,7 +54,7 @@ func (u Unit) Last(section, key string) (UnitSetting, bool) {
 // unitDirs are the folders of units, the strongest first. What generators write is none
 // of a system that lies still.
 func unitDirs() []string {
-	return []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+	return configDirs("systemd/system")
 }
 
 // Units returns the names of all units that have files, sorted, also masked ones; units
@@ -212,8 +212,23 @@ func (h *Host) readUnit(u *Unit, file string) error {
 	return parseUnit(u, t)
 }
 
-// parseUnit adds the settings of a file (systemd.syntax(7)). An empty value resets.
+// parseUnit adds the settings of a file. An empty value resets.
 func parseUnit(u *Unit, t Text) error {
+	return unitLines(t, func(s UnitSetting) error {
+		if s.Section == "" {
+			return fmt.Errorf("%s:%d: not a setting", s.File, s.Line)
+		}
+		if s.Value == "" {
+			u.Settings = slices.DeleteFunc(u.Settings, func(o UnitSetting) bool { return o.Section == s.Section && o.Key == s.Key })
+			return nil
+		}
+		u.Settings = append(u.Settings, s)
+		return nil
+	})
+}
+
+// unitLines tells each setting of a file of a unit (systemd.syntax(7)), in their order.
+func unitLines(t Text, tell func(UnitSetting) error) error {
 	section, joined, from := "", "", 0
 	for n, line := range t.Lines {
 		line = strings.TrimSpace(line)
@@ -233,15 +248,12 @@ func parseUnit(u *Unit, t Text) error {
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
-		if !ok || section == "" {
+		if !ok {
 			return fmt.Errorf("%s:%d: not a setting", t.Path, from)
 		}
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if value == "" {
-			u.Settings = slices.DeleteFunc(u.Settings, func(s UnitSetting) bool { return s.Section == section && s.Key == key })
-			continue
+		if err := tell(UnitSetting{section, strings.TrimSpace(key), strings.TrimSpace(value), t.Path, from}); err != nil {
+			return err
 		}
-		u.Settings = append(u.Settings, UnitSetting{section, key, value, t.Path, from})
 	}
 	return nil
 }

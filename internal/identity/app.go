@@ -102,9 +102,7 @@ func (i *Identity) LearnWebhook(ctx context.Context, device string, r ha.Registr
 		if _, err := tx.Exec(`UPDATE devices SET name = $1 WHERE id = $2`, name, d.id); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`INSERT INTO webhooks (hash, device_id, ha_user_id, registration, created, removed) VALUES ($1, $2, $3, $4, $5, 0)`,
-			w.hash[:], d.id, w.haUser, w.registration, ms(w.created))
-		return err
+		return w.write(tx)
 	}, func() {
 		for _, o := range old {
 			i.dropWebhook(o)
@@ -115,6 +113,18 @@ func (i *Identity) LearnWebhook(ctx context.Context, device string, r ha.Registr
 	if err == nil {
 		i.emit(event.AppRegistered, nil, d.person, d.id, name)
 	}
+	return err
+}
+
+// write writes a new webhook.
+func (w *webhook) write(tx *ledger.Tx) error {
+	may := Calls{Outside: true}
+	if w.calls != nil {
+		may = *w.calls
+	}
+	_, err := tx.Exec(`INSERT INTO webhooks (hash, device_id, ha_user_id, registration, created, removed, automation, outside, methods, per_minute)
+		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9)`,
+		w.hash[:], w.device.id, w.haUser, w.registration, ms(w.created), flag(w.calls != nil), flag(may.Outside), joined(may.Methods), may.PerMinute)
 	return err
 }
 

@@ -244,9 +244,7 @@ func (i *Identity) foundWebhook(ctx context.Context, f Find, now time.Time) erro
 				return err
 			}
 		}
-		_, err := tx.Exec(`INSERT INTO webhooks (hash, device_id, ha_user_id, registration, created, removed) VALUES ($1, $2, $3, $4, $5, 0)`,
-			w.hash[:], w.device.id, w.haUser, w.registration, ms(w.created))
-		return err
+		return w.write(tx)
 	}, func() {
 		for _, o := range old {
 			i.dropWebhook(o)
@@ -258,8 +256,9 @@ func (i *Identity) foundWebhook(ctx context.Context, f Find, now time.Time) erro
 // rekeyRefresh gives a refresh token, of which only access tokens were seen, its own hash
 // and client.
 func rekeyRefresh(tx *ledger.Tx, r *refreshToken, h hash, client string) error {
-	if _, err := tx.Exec(`INSERT INTO refresh_tokens (hash, device_id, ha_user_id, client_id, issuer, created, given) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		h[:], r.device.id, r.haUser, client, r.issuer, ms(r.created), flag(r.given)); err != nil {
+	next := *r
+	next.hash, next.clientID = h, client
+	if err := next.write(tx); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`UPDATE access_tokens SET refresh_hash = $1 WHERE refresh_hash = $2`, h[:], r.hash[:]); err != nil {
@@ -755,8 +754,7 @@ func (g *gift) write(tx *ledger.Tx) error {
 		return err
 	}
 	for _, t := range g.refresh {
-		if _, err := tx.Exec(`INSERT INTO refresh_tokens (hash, device_id, ha_user_id, client_id, issuer, created, given) VALUES ($1, $2, $3, $4, $5, $6, 1)`,
-			t.hash[:], d.id, t.haUser, t.clientID, t.issuer, ms(t.created)); err != nil {
+		if err := t.write(tx); err != nil {
 			return err
 		}
 	}
@@ -766,13 +764,7 @@ func (g *gift) write(tx *ledger.Tx) error {
 		}
 	}
 	for _, w := range g.webhooks {
-		may := Calls{Outside: true}
-		if w.calls != nil {
-			may = *w.calls
-		}
-		if _, err := tx.Exec(`INSERT INTO webhooks (hash, device_id, ha_user_id, registration, created, removed, automation, outside, methods, per_minute)
-			VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9)`,
-			w.hash[:], d.id, w.haUser, w.registration, ms(w.created), flag(w.calls != nil), flag(may.Outside), joined(may.Methods), may.PerMinute); err != nil {
+		if err := w.write(tx); err != nil {
 			return err
 		}
 	}

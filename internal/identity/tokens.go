@@ -89,9 +89,7 @@ func (i *Identity) LearnTokens(ctx context.Context, device, clientID, haUserID s
 				return err
 			}
 		}
-		_, err := tx.Exec(`INSERT INTO refresh_tokens (hash, device_id, ha_user_id, client_id, issuer, created) VALUES ($1, $2, $3, $4, $5, $6)`,
-			r.hash[:], d.id, r.haUser, r.clientID, r.issuer, ms(r.created))
-		if err != nil {
+		if err := r.write(tx); err != nil {
 			return err
 		}
 		return writeAccess(tx, a, nil)
@@ -105,6 +103,13 @@ func (i *Identity) LearnTokens(ctx context.Context, device, clientID, haUserID s
 	if err == nil {
 		i.emit(event.TokenLearned, nil, d.person, d.id, clientID)
 	}
+	return err
+}
+
+// write writes a new refresh token.
+func (t *refreshToken) write(tx *ledger.Tx) error {
+	_, err := tx.Exec(`INSERT INTO refresh_tokens (hash, device_id, ha_user_id, client_id, issuer, created, given) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		t.hash[:], t.device.id, t.haUser, t.clientID, t.issuer, ms(t.created), flag(t.given))
 	return err
 }
 
