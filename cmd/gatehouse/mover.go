@@ -214,8 +214,9 @@ func (m *mover) run(ctx context.Context) error {
 				wait = 5 * time.Second // somebody else has its port
 			}
 			if s.moved() && s.YAML {
-				m.keepUpgraded(ctx)
-				wait = min(wait, upgradeEvery)
+				if wait = min(wait, upgradeEvery); !m.keepUpgraded(ctx) {
+					wait = min(wait, 5*time.Second) // it is away, and an upgraded one has five minutes
+				}
 			}
 		case stepMoving:
 			if err := m.move(ctx); err != nil && ctx.Err() == nil {
@@ -716,27 +717,34 @@ func (m *mover) follow(ctx context.Context) {
 // takes that back after five minutes (ha-protocol 4.1).
 const upgradeEvery = 30 * time.Second
 
-// keepUpgraded confirms that trial: the owner has confirmed what it says already.
-func (m *mover) keepUpgraded(ctx context.Context) {
+// keepUpgraded confirms that trial: the owner has confirmed what it says already. answered
+// is false where Home Assistant could not be asked.
+func (m *mover) keepUpgraded(ctx context.Context) (answered bool) {
 	s := m.stance()
 	api, err := m.behind(ctx)
 	if err != nil {
-		return
+		return false
 	}
 	now, err := api.HTTPConfig(ctx)
-	if err != nil || now.Running().Port() != int(s.Home.Port()) {
-		return // an older release, one that is away, or one that somebody has set otherwise
+	switch {
+	case errors.Is(err, client.ErrUnknownCommand):
+		return true // an older release
+	case err != nil:
+		return false
+	case now.Running().Port() != int(s.Home.Port()):
+		return true // somebody has set it otherwise
 	}
 	if now.Active == "pending" {
 		if err := api.Promote(ctx); err != nil {
 			m.log.Error("Home Assistant was upgraded, and takes back where it listens unless somebody confirms it there", "error", err)
-			return
+			return false
 		}
 		m.log.Info("Home Assistant was upgraded, and keeps where it listens")
 	}
 	if err := m.change(ctx, func(now *stance) error { now.YAML = now.YAML && now.Home != s.Home; return nil }); err != nil {
 		m.log.Error("could not write down that Home Assistant was upgraded", "error", err)
 	}
+	return true
 }
 
 // pause waits a moment.
