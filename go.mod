@@ -3,6 +3,7 @@ module gatehouse
 go 1.26.8
 
 require (
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/coder/websocket v1.8.15
 	github.com/descope/virtualwebauthn v1.0.4
 	github.com/go-json-experiment/json v1.27.2

@@ -33,7 +33,21 @@ type Check struct {
 	Reference []string // "CIS Debian 12 5.4.2.1", "sshd_config(5)", "RFC 9110"
 	Needs     Need
 	Judge     func(*facts.Host) Verdict
+	// Repair drafts what makes a home that fails good; nil where a person has to do it.
+	Repair func(*facts.Host) (finding.Fix, error)
+	// ByHand is why there is no Repair, in words for the owner.
+	ByHand  string
+	Profile Profile
 }
+
+// Profile says for which homes a repair is recommended unasked.
+type Profile string
+
+// The profiles; the empty one is of repairs that are made only where they are asked for.
+const (
+	ProfileHome   Profile = "home"   // nobody in a home misses what it takes away
+	ProfileStrict Profile = "strict" // it costs some comfort, or some care
+)
 
 // Verdict is what a check says.
 type Verdict struct {
@@ -114,7 +128,7 @@ func (c Check) on(h *facts.Host) finding.Finding {
 	}
 	switch v.Result {
 	case finding.Fail:
-		f.Fix = c.Fix
+		f.Fix, f.Fixable = c.Fix, c.Repair != nil
 	case finding.Unknown, finding.NotApplicable:
 		f.Why = v.Reason
 	}

@@ -4,6 +4,7 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/fix"
 )
 
 func sshPasswordAuth() audit.Check {
@@ -34,6 +35,16 @@ func sshPasswordAuth() audit.Check {
 				return sshBoth(v, asks) // through PAM the same passwords are asked for
 			}
 			return v
+		},
+		Profile: audit.ProfileHome,
+		Repair: func(h *facts.Host) (finding.Fix, error) {
+			d := fix.Begin(h, "Has the SSH server take keys alone, by a file that it reads before its others.",
+				"Whoever has no key does not come in any more, from nowhere.")
+			sshSomebodyGetsIn(false)(d)
+			sshSet(d, "PasswordAuthentication", "no", facts.SSHPeer{}, sshIs("no"))
+			sshSet(d, "KbdInteractiveAuthentication", "no", facts.SSHPeer{}, sshIs("no"))
+			sshFelt(d)
+			return d.Fix()
 		},
 	}
 }

@@ -38,6 +38,10 @@ func sshRootLogin() audit.Check {
 			}
 			return v
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server refuse root, by a file that it reads before its others.",
+			"Whoever logs in as root has to log in as themselves and use sudo; programs that fetch backups as root stop.",
+			"PermitRootLogin", "no", sshRoot(), sshIs("no", "forced-commands-only"), sshSomebodyGetsIn(true)),
 	}
 }
 

@@ -38,6 +38,22 @@ type Host struct {
 	memo map[string]any
 }
 
+// Over is the same home with another tree in place of its own, as it would be after a
+// change; nothing of it has been read yet.
+func (h *Host) Over(t Tree) *Host {
+	return &Host{Tree: t, Live: h.Live, Root: h.Root, Now: h.Now, HADir: h.HADir, HAOnly: h.HAOnly, NoWalk: h.NoWalk, Endpoints: h.Endpoints, Router: h.Router}
+}
+
+// Resolve is the path of what a name leads to, with no symbolic link in it, inside the root.
+// The error wraps fs.ErrNotExist where it leads to nothing.
+func (h *Host) Resolve(name string) (string, error) {
+	at, err := resolve(h.Tree, name, true)
+	if err != nil {
+		return "", err
+	}
+	return path.Join("/", at), nil
+}
+
 type remembered[T any] struct {
 	value T
 	err   error

@@ -88,3 +88,17 @@ func (h *Host) Kind() (HostKind, error) {
 		return KindMachine, nil
 	})
 }
+
+// Supervised reports whether Home Assistant's Supervisor runs the home on a system of the
+// owner's own. It looks at parts of that system, and calls the home unsupported where they
+// are not as it wants them.
+func (h *Host) Supervised() (bool, error) {
+	return remember(h, "supervised", func() (bool, error) {
+		for _, mark := range []string{"/etc/hassio.json", "/usr/sbin/hassio-supervisor", "/usr/share/hassio", "/etc/systemd/system/hassio-supervisor.service", "/usr/lib/systemd/system/hassio-supervisor.service"} {
+			if there, err := h.Exists(mark); there || err != nil {
+				return there, err
+			}
+		}
+		return false, nil
+	})
+}

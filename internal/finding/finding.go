@@ -67,8 +67,9 @@ type Finding struct {
 	Effective any        `json:"effective"` // the value that holds, whatever the files say; null where there is none
 	Explicit  *bool      `json:"explicit"`  // somebody wrote that value down; null where that means nothing
 	Evidence  []Evidence `json:"evidence"`
-	Why       string     `json:"why"` // why it matters; of an unknown one, why it could not be judged
-	Fix       string     `json:"fix"` // what to do; empty where nothing is to be done
+	Why       string     `json:"why"`     // why it matters; of an unknown one, why it could not be judged
+	Fix       string     `json:"fix"`     // what to do; empty where nothing is to be done
+	Fixable   bool       `json:"fixable"` // of a failing one: "gatehouse fix" offers to do it
 	Topic     string     `json:"topic"`
 	Reference []string   `json:"reference"` // CIS sections, manuals, RFCs
 }

@@ -1,0 +1,325 @@
+package fix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"gatehouse/internal/finding"
+)
+
+// TrialTime is how long somebody has to confirm what could lock the owner out.
+const TrialTime = 5 * time.Minute
+
+// Fixer applies plans to one root and takes them back.
+type Fixer struct {
+	Disk    *Disk
+	Journal *Journal
+	Root    string // as it is told
+	// Machine starts programs; nil on a root that does not run, where nothing is started.
+	Machine Machine
+	// Prove judges the home anew by the checks of these ids.
+	Prove func(ids []string) []finding.Finding
+	// Scaffold are the steps that have a trial taken back after the machine has started anew.
+	Scaffold []finding.Step
+	// Guard starts what takes an interrupted transaction back, before the first step and
+	// while the journal is locked; may be nil.
+	Guard func() error
+	// Tell hears what is being done; may be nil.
+	Tell func(what string)
+}
+
+func (x *Fixer) tell(format string, args ...any) {
+	if x.Tell != nil {
+		x.Tell(fmt.Sprintf(format, args...))
+	}
+}
+
+// A TakenBack says that a change was made, failed, and was taken back; all is as before.
+type TakenBack struct {
+	N   int
+	Err error
+}
+
+func (e *TakenBack) Error() string { return "taken back: " + e.Err.Error() }
+func (e *TakenBack) Unwrap() error { return e.Err }
+
+// A Stuck says that something could not be taken back, and what.
+type Stuck struct {
+	N   int
+	Err error
+}
+
+func (e *Stuck) Error() string { return "could not be taken back whole: " + e.Err.Error() }
+func (e *Stuck) Unwrap() error { return e.Err }
+
+// Ready says why a plan could not be applied here, before anything is written: something has
+// changed since it was made, or cannot be written.
+func (x *Fixer) Ready(fixes []finding.Fix) error {
+	type thing struct {
+		sysctl bool
+		path   string
+	}
+	seen := map[thing]bool{}
+	for _, f := range fixes {
+		for _, s := range f.Steps {
+			what := thing{s.Kind == finding.StepSysctl, s.Path}
+			if seen[what] {
+				continue // what it comes upon is the plan's own doing
+			}
+			seen[what] = true
+			if err := x.unchanged(s); err != nil {
+				return err
+			}
+			if err := x.Disk.ready(s); err != nil {
+				return err
+			}
+		}
+	}
+	if x.Machine == nil {
+		return nil
+	}
+	for _, f := range fixes {
+		for _, a := range f.After {
+			if a.Kind != finding.ActionValidate || strings.HasPrefix(a.Of, "unit ") {
+				continue
+			}
+			if err := x.run(context.Background(), a); err != nil {
+				return Refuse("repair that first", "before anything is changed: %v", err)
+			}
+		}
+	}
+	return nil
+}
+
+// unchanged makes sure that a thing is what a step takes it for.
+func (x *Fixer) unchanged(s finding.Step) error {
+	now, err := x.now(s.Path, s.Kind == finding.StepSysctl, s.Before != nil && s.Before.Content != nil)
+	if err != nil {
+		return err
+	}
+	if !same(now, s.Before) {
+		return Refuse("plan it again", "%s has changed since it was looked at", s.Path)
+	}
+	return nil
+}
+
+// now is what lies at a path, or the value of a sysctl.
+func (x *Fixer) now(name string, sysctl, content bool) (*finding.Entry, error) {
+	if sysctl {
+		return x.Disk.sysctl(name)
+	}
+	return x.Disk.entry(name, content)
+}
+
+// same compares entries; content and size only where both say something of it.
+func same(a, b *finding.Entry) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.Type == finding.EntryValue && b.Type == finding.EntryValue {
+		return strings.Join(strings.Fields(*a.Content), " ") == strings.Join(strings.Fields(*b.Content), " ")
+	}
+	mode := a.Mode == b.Mode || a.Type == finding.EntryLink
+	return a.Type == b.Type && mode && a.UID == b.UID && a.GID == b.GID && a.Target == b.Target &&
+		(a.Content == nil || b.Content == nil || *a.Content == *b.Content)
+}
+
+// Apply applies fixes as one transaction: written down, done, validated, made felt and
+// proved; or all is as it was. What is guarded is on trial then.
+func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, error) {
+	lock, err := x.Journal.Lock(false)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := x.nothingOpen(); err != nil {
+		return nil, err
+	}
+	if err := x.Ready(fixes); err != nil {
+		return nil, err
+	}
+	t := &Transaction{At: time.Now().UTC(), Root: x.Root, Fixes: fixes, Times: x.times(fixes)}
+	guarded := t.Guarded() && x.Machine != nil
+	if guarded {
+		t.Scaffold = x.Scaffold
+	}
+	if x.Guard != nil {
+		if err := x.Guard(); err != nil {
+			return nil, err
+		}
+	}
+	if err := x.Journal.begin(t); err != nil {
+		return nil, err
+	}
+	if err := x.do(ctx, t); err != nil {
+		return t, x.takeBack(t, err)
+	}
+	l := Line{State: Applied}
+	if guarded {
+		l = Line{State: Trial, Deadline: time.Now().Add(TrialTime).UTC()}
+	}
+	if err := x.Journal.add(t, l); err != nil {
+		return t, x.takeBack(t, err)
+	}
+	return t, nil
+}
+
+// nothingOpen says why nothing can begin: something else is not at its end.
+func (x *Fixer) nothingOpen() error {
+	all, err := x.Journal.All()
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		switch t.State() {
+		case Trial:
+			return Refuse(`"gatehouse confirm" keeps it, "gatehouse undo" takes it back`, "fix %d is still on trial", t.N)
+		case Applying, Undoing:
+			return Refuse(`"gatehouse undo" puts everything back`, "fix %d was interrupted", t.N)
+		}
+	}
+	return nil
+}
+
+// times are when the files that will be changed were changed last.
+func (x *Fixer) times(fixes []finding.Fix) map[string]int64 {
+	all := map[string]int64{}
+	for _, f := range fixes {
+		for _, s := range f.Steps {
+			if s.Kind != finding.StepEdit {
+				continue
+			}
+			if info, err := x.Disk.Lstat(strings.Trim(s.Path, "/")); err == nil {
+				if _, ok := all[s.Path]; !ok {
+					all[s.Path] = info.ModTime.UnixNano()
+				}
+			}
+		}
+	}
+	return all
+}
+
+// do takes every step, then has it validated, felt and proved.
+func (x *Fixer) do(ctx context.Context, t *Transaction) error {
+	for n, s := range t.steps() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x.tell("%s %s", s.Kind, s.Path)
+		if err := x.step(t, n, s); err != nil {
+			return err
+		}
+	}
+	if x.Machine != nil {
+		for _, a := range t.actions() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			x.tell("%s %s", a.Kind, a.Of)
+			if err := x.act(ctx, t, a); err != nil {
+				return err
+			}
+		}
+	}
+	x.tell("judging it again")
+	for _, f := range x.Prove(t.IDs()) {
+		if f.Result != finding.Pass && f.Result != finding.NotApplicable {
+			why := f.Why
+			if f.Result == finding.Fail {
+				why = "the finding is still there"
+				if len(f.Evidence) > 0 {
+					why += fmt.Sprintf(" (%s: %s)", f.Evidence[0].File, f.Evidence[0].Value)
+				}
+			}
+			return fmt.Errorf("%s is not proved: %s", f.ID, why)
+		}
+	}
+	return nil
+}
+
+// temporary is the name under which the n-th step of a transaction makes what it makes.
+func temporary(t *Transaction, n int) string { return fmt.Sprintf(".gatehouse-%d-%d", t.N, n) }
+
+// step takes one step.
+func (x *Fixer) step(t *Transaction, n int, s finding.Step) error {
+	if err := x.unchanged(s); err != nil {
+		return err
+	}
+	switch s.Kind {
+	case finding.StepSysctl:
+		return x.Disk.setSysctl(s.Path, *s.After.Content)
+	case finding.StepMode:
+		return x.Disk.attributes(s.Path, *s.After)
+	case finding.StepCreate, finding.StepEdit:
+		return x.Disk.put(s.Path, *s.After, temporary(t, n), 0)
+	case finding.StepDelete:
+		return x.delete(t, n, s)
+	}
+	return fmt.Errorf("%q is no step", s.Kind)
+}
+
+// delete keeps what it takes away.
+func (x *Fixer) delete(t *Transaction, n int, s finding.Step) error {
+	if s.Before.Type == finding.EntryFile {
+		kept, err := x.Journal.openKept(t.N)
+		if err != nil {
+			return err
+		}
+		err = x.Disk.keep(s.Path, kept, fmt.Sprint(n))
+		if err = errors.Join(err, kept.Close()); err != nil {
+			return fmt.Errorf("keep %s: %w", s.Path, err)
+		}
+		x.Journal.did("kept " + s.Path)
+	}
+	return x.Disk.remove(s.Path, *s.Before)
+}
+
+// act carries an action out. It is written down before, so that it is made good whenever it
+// may have happened.
+func (x *Fixer) act(ctx context.Context, t *Transaction, a finding.Action) error {
+	verb, unit, _ := strings.Cut(a.Of, " ")
+	if a.Kind == finding.ActionUnit && (verb == "start" || verb == "stop") {
+		_, err := x.Machine.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit})
+		if (err == nil) == (verb == "start") {
+			return nil // it is so already, and stays so afterwards
+		}
+	}
+	if a.Kind != finding.ActionValidate {
+		if err := x.Journal.add(t, Line{Acted: a.Of}); err != nil {
+			return err
+		}
+	}
+	return x.run(ctx, a)
+}
+
+func (x *Fixer) run(ctx context.Context, a finding.Action) error {
+	argv, err := argvOf(a)
+	if err != nil {
+		return err
+	}
+	out, err := x.Machine.Run(ctx, argv)
+	if err == nil {
+		return nil
+	}
+	if text := strings.TrimSpace(string(out)); text != "" {
+		const most = 2000
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, text[:min(most, len(text))])
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is not there", argv[0])
+	}
+	return fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+}
+
+// takeBack puts everything back because of an error.
+func (x *Fixer) takeBack(t *Transaction, why error) error {
+	x.tell("taking it back: %v", why)
+	if err := x.revert(t, why.Error(), Reverted, true); err != nil {
+		return &Stuck{t.N, errors.Join(why, err)}
+	}
+	return &TakenBack{t.N, why}
+}

@@ -1,0 +1,85 @@
+package fix
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"gatehouse/internal/finding"
+)
+
+// Show says a step as a person reads it: a unified diff of what is written, a line of the
+// rest. What is secret is told without being shown.
+func Show(s finding.Step) string {
+	switch {
+	case s.Kind == finding.StepSysctl:
+		text := fmt.Sprintf("sysctl %s: %s → %s\n", strings.ReplaceAll(s.Path, "/", "."), *s.Before.Content, *s.After.Content)
+		if s.Final {
+			text += "  (the kernel takes it back only when the machine starts again)\n"
+		}
+		return text
+	case s.After == nil:
+		return fmt.Sprintf("take away %s (it is kept in the journal)\n", s.Path)
+	case s.Before == nil && s.After.Type == finding.EntryDirectory:
+		return fmt.Sprintf("make the directory %s, %s\n", s.Path, attributesOf(s.After))
+	case s.Before == nil && s.After.Type == finding.EntryLink:
+		return fmt.Sprintf("make the symbolic link %s → %s\n", s.Path, s.After.Target)
+	}
+	head, before := "", ""
+	switch {
+	case s.Before == nil:
+		head = fmt.Sprintf("make the file %s, %s\n", s.Path, attributesOf(s.After))
+	case s.Before.Mode != s.After.Mode || s.Before.UID != s.After.UID || s.Before.GID != s.After.GID:
+		head = fmt.Sprintf("%s: %s → %s\n", s.Path, attributesOf(s.Before), attributesOf(s.After))
+	}
+	if s.After.Content == nil {
+		return head
+	}
+	if s.Before != nil && s.Before.Content != nil {
+		before = *s.Before.Content
+	}
+	diff := udiff.Unified(s.Path, s.Path, before, *s.After.Content)
+	if s.Secret {
+		diff = masked(diff)
+	}
+	return head + visible(diff)
+}
+
+func attributesOf(e *finding.Entry) string {
+	return fmt.Sprintf("%04o %d:%d", e.Mode, e.UID, e.GID)
+}
+
+// masked is a diff without values: of each line its indentation and name are left, and what
+// says where the value is now.
+func masked(diff string) string {
+	var b strings.Builder
+	for line := range strings.Lines(diff) {
+		if strings.HasPrefix(line, "---") || strings.HasPrefix(line, "+++") || strings.HasPrefix(line, "@@") {
+			b.WriteString(line)
+			continue
+		}
+		at := strings.IndexAny(line, ":=")
+		switch rest := line[at+1:]; {
+		case at < 0:
+			b.WriteString(line[:1] + "…\n")
+		case strings.HasPrefix(strings.TrimSpace(rest), "!secret "):
+			b.WriteString(line)
+		case strings.TrimSpace(rest) == "":
+			b.WriteString(line)
+		default:
+			b.WriteString(line[:at+1] + " …\n")
+		}
+	}
+	return b.String()
+}
+
+// visible is a text in which nothing moves a terminal's cursor.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '�'
+		}
+		return r
+	}, text)
+}

@@ -1,0 +1,383 @@
+package fix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/internal/finding"
+)
+
+// chain is all that a transaction does to one thing.
+type chain struct {
+	path   string
+	sysctl bool
+	states []*finding.Entry // what it was, and what it was after each step; nil: nothing there
+	steps  []int            // the numbers of the steps
+	mode   bool             // mode and owner alone
+}
+
+// before is what the thing was.
+func (c *chain) before() *finding.Entry { return c.states[0] }
+
+// content reports whether the thing's content has to be read to know it again.
+func (c *chain) content() bool {
+	return slices.ContainsFunc(c.states, func(e *finding.Entry) bool { return e != nil && e.Content != nil })
+}
+
+// chains are a transaction's steps by thing, in the order in which each was touched first.
+func chains(steps []finding.Step) (all []*chain) {
+	for n, s := range steps {
+		sysctl := s.Kind == finding.StepSysctl
+		k := slices.IndexFunc(all, func(c *chain) bool { return c.path == s.Path && c.sysctl == sysctl })
+		if k < 0 {
+			k = len(all)
+			all = append(all, &chain{path: s.Path, sysctl: sysctl, states: []*finding.Entry{copyOf(s.Before)}, mode: true})
+		}
+		c := all[k]
+		// A step that says nothing of the content leaves it.
+		if s.Before != nil && s.Before.Content != nil {
+			for _, e := range c.states {
+				if e != nil && e.Content == nil && e.Type == finding.EntryFile && c.mode {
+					e.Content = s.Before.Content
+				}
+			}
+		}
+		after := copyOf(s.After)
+		if last := c.states[len(c.states)-1]; after != nil && after.Content == nil && last != nil && last.Content != nil && s.Kind == finding.StepMode {
+			after.Content = last.Content
+		}
+		c.states = append(c.states, after)
+		c.steps = append(c.steps, n)
+		c.mode = c.mode && s.Kind == finding.StepMode
+	}
+	return all
+}
+
+func copyOf(e *finding.Entry) *finding.Entry {
+	if e == nil {
+		return nil
+	}
+	c := *e
+	return &c
+}
+
+// at reports whether a thing is in one of the states that the transaction knows.
+func (c *chain) at(now *finding.Entry) bool {
+	if slices.ContainsFunc(c.states, func(e *finding.Entry) bool { return same(now, e) }) {
+		return true
+	}
+	// Mode and owner are two calls: a kill may have come between them.
+	for n := 1; n < len(c.states); n++ {
+		a, b := c.states[n-1], c.states[n]
+		if now != nil && a != nil && b != nil && now.Type == a.Type && now.Type == b.Type && (now.UID == a.UID || now.UID == b.UID) && (now.GID == a.GID || now.GID == b.GID) &&
+			(now.Mode == a.Mode || now.Mode == b.Mode || now.Mode == a.Mode&^0o6000) && (now.Content == nil || a.Content == nil || *now.Content == *a.Content) && a.Content == b.Content {
+			return true
+		}
+	}
+	return false
+}
+
+// revert takes a transaction back, wherever it stands; what was taken back already stays so.
+// force: what cannot be taken back, because somebody has changed it since, does not keep
+// the rest.
+func (x *Fixer) revert(t *Transaction, why string, end State, force bool) error {
+	all := chains(t.steps())
+	if !force {
+		if err := x.undoable(t, all); err != nil {
+			return err
+		}
+	}
+	if t.State() != Undoing {
+		if err := x.Journal.add(t, Line{State: Undoing, Note: why}); err != nil {
+			return err
+		}
+	}
+	var errs, notes []error
+	for _, c := range slices.Backward(all) {
+		var theirs *Refusal
+		err := x.back(t, c)
+		if errors.As(err, &theirs) {
+			notes = append(notes, err) // theirs is the newer will
+		} else if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := x.feel(t); err != nil {
+		notes = append(notes, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(append(errs, notes...)...)
+	}
+	l := Line{State: end}
+	if err := errors.Join(notes...); err != nil {
+		l.Note = "all is as before, but: " + err.Error()
+		x.tell("%s", l.Note)
+	}
+	return x.Journal.add(t, l)
+}
+
+// feel makes it felt that steps were undone. What fails here does not change that they were.
+func (x *Fixer) feel(t *Transaction) error {
+	if x.Machine == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var errs []error
+	for _, a := range backwards(t.actions(), t.acted) {
+		x.tell("%s %s", a.Kind, a.Of)
+		errs = append(errs, x.run(ctx, a))
+	}
+	return errors.Join(errs...)
+}
+
+// undoable says why a transaction cannot be taken back whole.
+func (x *Fixer) undoable(t *Transaction, all []*chain) error {
+	for _, c := range all {
+		now, err := x.now(c.path, c.sysctl, c.content())
+		if err != nil {
+			return err
+		}
+		if c.at(now) {
+			continue
+		}
+		if later := x.later(t, c); later > 0 {
+			return Refuse(fmt.Sprintf(`"gatehouse undo %d" first`, later), "%s was changed again by fix %d", c.path, later)
+		}
+		return Refuse("put it as fix "+fmt.Sprint(t.N)+` left it, or change it by hand; "gatehouse history `+fmt.Sprint(t.N)+`" shows what it was`,
+			"%s was changed by somebody else since, and would be lost", c.path)
+	}
+	return nil
+}
+
+// later is the last fix after a transaction that has changed a thing and stays; 0 if there is
+// none.
+func (x *Fixer) later(t *Transaction, c *chain) int {
+	all, err := x.Journal.All()
+	if err != nil {
+		return 0
+	}
+	for _, o := range slices.Backward(all) {
+		if o.N > t.N && o.State().Stays() && slices.ContainsFunc(o.steps(), func(s finding.Step) bool { return s.Path == c.path }) {
+			return o.N
+		}
+	}
+	return 0
+}
+
+// back makes a thing what it was.
+func (x *Fixer) back(t *Transaction, c *chain) error {
+	for _, n := range c.steps {
+		if !c.sysctl {
+			if err := x.Disk.sweep(c.path, temporary(t, n)); err != nil {
+				return err
+			}
+		}
+	}
+	now, err := x.now(c.path, c.sysctl, c.content())
+	if err != nil {
+		return err
+	}
+	was := c.before()
+	switch {
+	case same(now, was):
+		return nil
+	case !c.at(now):
+		return Refuse("", "%s was changed by somebody else since", c.path)
+	case c.sysctl:
+		return x.Disk.setSysctl(c.path, *was.Content)
+	case was == nil:
+		return x.Disk.remove(c.path, *now)
+	case now == nil && was.Type == finding.EntryFile && was.Content == nil:
+		return x.bringBack(t, c)
+	case now != nil && (was.Content == nil || now.Content != nil && *now.Content == *was.Content):
+		return x.Disk.attributes(c.path, *was)
+	}
+	return x.Disk.put(c.path, *was, temporary(t, c.steps[0]), t.Times[c.path])
+}
+
+// bringBack brings back what the journal has kept.
+func (x *Fixer) bringBack(t *Transaction, c *chain) error {
+	last := c.steps[len(c.steps)-1]
+	kept, err := os.Open(filepath.Join(x.Journal.path(t.N, "kept"), fmt.Sprint(last)))
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
+	return x.Disk.release(kept, c.path, *c.before(), temporary(t, last))
+}
+
+// Undo takes a transaction back: exactly, or not at all where somebody has changed since
+// what it had changed.
+func (x *Fixer) Undo(n int) (*Transaction, error) {
+	lock, err := x.Journal.Lock(false)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	t, err := x.Journal.Read(n)
+	if err != nil {
+		return nil, err
+	}
+	all, err := x.Journal.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if o.N != n && o.Open() {
+			return t, Refuse(`"gatehouse undo" without a number, or "gatehouse confirm"`, "fix %d is not at its end yet", o.N)
+		}
+	}
+	switch s := t.State(); s {
+	case Undone, Reverted:
+		return t, Refuse("", "fix %d is taken back already", n)
+	case Applying, Undoing:
+		return t, x.revert(t, "interrupted", Reverted, true)
+	default:
+		return t, x.revert(t, "", Undone, s == Trial)
+	}
+}
+
+// Last is the transaction that Undo takes back where no number is given: the last one that
+// is not taken back; nil where there is none.
+func (j *Journal) Last() (*Transaction, error) {
+	all, err := j.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range slices.Backward(all) {
+		if s := t.State(); s != Undone && s != Reverted {
+			return t, nil
+		}
+	}
+	return nil, nil
+}
+
+// Confirm keeps what is on trial; ErrNoTrial where nothing is.
+func (x *Fixer) Confirm() (*Transaction, error) {
+	lock, err := x.Journal.Lock(true)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	t, err := x.Journal.OnTrial()
+	if err != nil || t == nil {
+		return nil, errors.Join(err, notOnTrial(t))
+	}
+	if !time.Now().Before(t.Deadline()) {
+		return t, Refuse("", "it is too late: the trial of fix %d ended at %s", t.N, t.Deadline().Local().Format(time.TimeOnly))
+	}
+	if err := x.Journal.add(t, Line{State: Confirmed}); err != nil {
+		return t, err
+	}
+	return t, x.dismantle(t)
+}
+
+// ErrNoTrial says that there is nothing to confirm.
+var ErrNoTrial = errors.New("nothing is on trial")
+
+func notOnTrial(t *Transaction) error {
+	if t == nil {
+		return ErrNoTrial
+	}
+	return nil
+}
+
+// OnTrial is the transaction that waits to be confirmed; nil where none does.
+func (j *Journal) OnTrial() (*Transaction, error) {
+	all, err := j.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range all {
+		if t.State() == Trial {
+			return t, nil
+		}
+	}
+	return nil, nil
+}
+
+// dismantle takes away what held a trial up.
+func (x *Fixer) dismantle(t *Transaction) error {
+	for _, c := range slices.Backward(chains(t.Scaffold)) {
+		if err := x.back(t, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Recover puts back what was interrupted, and every trial whose time is over, or of which
+// that cannot be told. It waits for whoever is at work. It returns what it took back, and the
+// trial that still goes on.
+func (x *Fixer) Recover() (taken []*Transaction, trial *Transaction, err error) {
+	lock, err := x.Journal.Lock(true)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer lock.Close()
+	all, err := x.Journal.All()
+	if err != nil {
+		return nil, nil, err
+	}
+	var errs []error
+	for _, t := range slices.Backward(all) {
+		why := ""
+		switch t.State() {
+		case Applying, Undoing:
+			why = "interrupted"
+		case Trial:
+			now := time.Now()
+			// A clock that went back, as of a machine that has none of its own, ends it, too.
+			if now.Before(t.Deadline()) && t.Deadline().Sub(now) <= TrialTime {
+				trial = t
+				continue
+			}
+			why = "nobody confirmed it in time"
+		default:
+			// A confirmed one may have been killed before its scaffold was down.
+			if t.State() == Confirmed && len(t.Scaffold) > 0 {
+				errs = append(errs, x.dismantle(t))
+			}
+			continue
+		}
+		if err := x.revert(t, why, Reverted, true); err != nil {
+			errs = append(errs, &Stuck{t.N, err})
+			continue
+		}
+		taken = append(taken, t)
+	}
+	return taken, trial, errors.Join(errs...)
+}
+
+// Keep is the net below: it waits until whoever applies is done or dead, puts back what was
+// interrupted, and stays with a trial until that is confirmed, undone or over.
+func (x *Fixer) Keep(ctx context.Context) error {
+	for {
+		_, trial, err := x.Recover()
+		if err != nil || trial == nil {
+			return err
+		}
+		wait := min(time.Second, max(time.Until(trial.Deadline()), 10*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Open reports whether something waits for Recover or a confirmation.
+func (t *Transaction) Open() bool {
+	s := t.State()
+	return s == Applying || s == Undoing || s == Trial
+}
+
+// Says is a transaction in a line.
+func (t *Transaction) Says() string { return strings.Join(t.IDs(), ", ") }
