@@ -394,9 +394,12 @@ func (c *conversation) settle(ctx context.Context) (houseDocument, error) {
 func (a *app) newConfirmCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm",
-		Short: "Keep what is on trial",
+		Short: "Keep what is on trial: a closed house, or a fix that could have locked you out",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if done, err := a.confirmFix(); done || err != nil {
+				return err
+			}
 			doc, err := ask(cmd.Context(), a, "house/confirm", confirmHouse, none{})
 			if err != nil {
 				return err

@@ -11,6 +11,20 @@ import (
 	"gatehouse/internal/audit"
 )
 
+// Recommended returns the checks whose repairs are recommended for a kind of home, in an
+// order in which none stands in another's way: accounts before what takes away ways in, and
+// what could lock the owner out last.
+func Recommended(p audit.Profile) []audit.Check {
+	all := slices.DeleteFunc(All(), func(c audit.Check) bool {
+		return c.Repair == nil || c.Profile == "" || c.Profile == audit.ProfileStrict && p != audit.ProfileStrict
+	})
+	last := []string{"sudo", "pam", "hahttp", "ssh", "net"}
+	slices.SortStableFunc(all, func(a, b audit.Check) int {
+		return slices.Index(last, a.Topic()) - slices.Index(last, b.Topic())
+	})
+	return all
+}
+
 // All returns every check, by topic, in the order in which they are told.
 func All() []audit.Check {
 	return slices.Concat(

@@ -11,13 +11,13 @@ import (
 // Fix is what would repair a finding, as data: what the owner is shown is what is done,
 // and every step says how it is undone.
 type Fix struct {
-	ID     string   `json:"id"`               // of the check
-	Does   string   `json:"does"`             // what it does, in a sentence
-	Breaks string   `json:"breaks,omitempty"` // what may stop working, in a sentence
-	Steps  []Step   `json:"steps"`            // in this order; undone in the other
-	After  []Action `json:"after,omitempty"`  // what makes the steps felt, in this order; again after they were undone
+	ID     string   `json:"id"`              // of the check
+	Does   string   `json:"does"`            // what it does, in a sentence
+	Breaks string   `json:"breaks,omitzero"` // what may stop working, in a sentence
+	Steps  []Step   `json:"steps"`           // in this order; undone in the other
+	After  []Action `json:"after,omitzero"`  // what makes the steps felt, in this order; again after they were undone
 	// Guarded: it could lock the owner out, and is taken back by itself unless it is confirmed.
-	Guarded bool `json:"guarded,omitempty"`
+	Guarded bool `json:"guarded,omitzero"`
 }
 
 // Digest names a fix by all that it would do: two fixes with one digest do the same.
@@ -53,12 +53,12 @@ type Step struct {
 	// Path is the file, as a path of the host with no symbolic link in it; of a sysctl its
 	// name with slashes, as "net/ipv4/ip_forward".
 	Path   string `json:"path"`
-	Before *Entry `json:"before,omitempty"` // nil: there is nothing
-	After  *Entry `json:"after,omitempty"`  // nil: there will be nothing
+	Before *Entry `json:"before,omitzero"` // nil: there is nothing
+	After  *Entry `json:"after,omitzero"`  // nil: there will be nothing
 	// Secret: the content is not for everybody's eyes.
-	Secret bool `json:"secret,omitempty"`
+	Secret bool `json:"secret,omitzero"`
 	// Final: it cannot be undone before the machine starts again, as some sysctls.
-	Final bool `json:"final,omitempty"`
+	Final bool `json:"final,omitzero"`
 }
 
 // EntryType says what an entry of a directory is.
@@ -78,9 +78,9 @@ type Entry struct {
 	Mode    uint32    `json:"mode"` // permissions with set-user-id (04000), set-group-id and sticky bits
 	UID     uint32    `json:"uid"`
 	GID     uint32    `json:"gid"`
-	Content *string   `json:"content,omitempty"` // of a file that is written, or a sysctl; nil where it stays
-	Target  string    `json:"target,omitempty"`  // of a link
-	Size    int64     `json:"size,omitempty"`    // of a file that is deleted
+	Content *string   `json:"content,omitzero"` // of a file that is written, or a sysctl; nil where it stays
+	Target  string    `json:"target,omitzero"`  // of a link
+	Size    int64     `json:"size,omitzero"`    // of a file that is deleted
 }
 
 // ActionKind says what is done so that steps are felt.

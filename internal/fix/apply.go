@@ -19,6 +19,7 @@ type Fixer struct {
 	Disk    *Disk
 	Journal *Journal
 	Root    string // as it is told
+	From    string // the login from which this is done; "" where that is no login over the network
 	// Machine starts programs; nil on a root that does not run, where nothing is started.
 	Machine Machine
 	// Prove judges the home anew by the checks of these ids.
@@ -59,6 +60,9 @@ func (e *Stuck) Unwrap() error { return e.Err }
 // Ready says why a plan could not be applied here, before anything is written: something has
 // changed since it was made, or cannot be written.
 func (x *Fixer) Ready(fixes []finding.Fix) error {
+	if err := alone(fixes); err != nil {
+		return err
+	}
 	type thing struct {
 		sysctl bool
 		path   string
@@ -142,7 +146,7 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 	if err := x.Ready(fixes); err != nil {
 		return nil, err
 	}
-	t := &Transaction{At: time.Now().UTC(), Root: x.Root, Fixes: fixes, Times: x.times(fixes)}
+	t := &Transaction{At: time.Now().UTC(), Root: x.Root, From: x.From, Fixes: fixes, Times: x.times(fixes)}
 	guarded := t.Guarded() && x.Machine != nil
 	if guarded {
 		t.Scaffold = x.Scaffold

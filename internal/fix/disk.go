@@ -53,8 +53,11 @@ func (d *Disk) openAt(name string, flags uint64) (int, error) {
 	if name == "" {
 		name = "."
 	}
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NONBLOCK // a pipe is not waited for
+	}
 	for {
-		fd, err := unix.Openat2(d.root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
+		fd, err := unix.Openat2(d.root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
 			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):

@@ -76,3 +76,10 @@ func modeOf(u uint32) fs.FileMode {
 func specialBits() map[uint32]fs.FileMode {
 	return map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky}
 }
+
+// IsRefusal reports whether an error leaves a home as it is, for a reason that its owner can
+// do something about.
+func IsRefusal(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r)
+}

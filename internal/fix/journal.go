@@ -8,10 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -28,29 +28,39 @@ const journalVersion = 1
 // (N.log); and what was taken away (N.kept). Everything in it is on the disk before what it
 // is about is done. It is root's alone: it holds what files said.
 type Journal struct {
-	dir   string
+	dir   *os.Root
 	wrote func(what string) // nil but in tests
 }
 
-// OpenJournal opens the journal in a directory, which is made where there is none.
-func OpenJournal(dir string) (*Journal, error) {
+// MakeJournal opens the journal in a directory, which is made where there is none.
+func MakeJournal(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	info, err := os.Lstat(dir)
+	return OpenJournal(dir)
+}
+
+// OpenJournal opens the journal in a directory. What is
+// in it is reached from the opened directory alone: whoever may put another in its place
+// does not get root to do what that one says.
+func OpenJournal(dir string) (*Journal, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	var s unix.Stat_t
-	if err := unix.Lstat(dir, &s); err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
+	info, err := root.Stat(".")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the journal: %w", err), root.Close())
 	}
-	// What stands in it is done as root.
-	if !info.IsDir() || info.Mode().Perm()&0o022 != 0 || int(s.Uid) != os.Geteuid() {
-		return nil, Refuse("chown root "+dir+"; chmod 700 "+dir+", once you know who wrote there", "the journal %s is not ours alone", dir)
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
+		return nil, errors.Join(Refuse("once you know who wrote there, move it away, and a new one is made", "the journal %s is not ours alone, and what stands in it would be done as root", dir), root.Close())
 	}
-	return &Journal{dir: dir}, nil
+	return &Journal{dir: root}, nil
 }
+
+// Close closes it.
+func (j *Journal) Close() error { return j.dir.Close() }
 
 func (j *Journal) did(what string) {
 	if j.wrote != nil {
@@ -81,11 +91,12 @@ type Transaction struct {
 	N             int           `json:"n"`
 	At            time.Time     `json:"at"`
 	Root          string        `json:"root"`
+	From          string        `json:"from,omitzero"` // the login from which it was done
 	Fixes         []finding.Fix `json:"fixes"`
 	// Scaffold are steps that hold a trial up, and go with it.
-	Scaffold []finding.Step `json:"scaffold,omitempty"`
+	Scaffold []finding.Step `json:"scaffold,omitzero"`
 	// Times are when files were changed last, by path, in nanoseconds since 1970.
-	Times map[string]int64 `json:"times,omitempty"`
+	Times map[string]int64 `json:"times,omitzero"`
 
 	Log []Line `json:"-"`
 }
@@ -169,7 +180,7 @@ func (t *Transaction) acted(a finding.Action) bool {
 // Lock keeps everybody else from changing anything until the file is closed, or the process
 // ends. wait: until the other is done; otherwise ErrBusy.
 func (j *Journal) Lock(wait bool) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(j.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := j.dir.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
@@ -195,8 +206,8 @@ func (j *Journal) Lock(wait bool) (*os.File, error) {
 // ErrBusy says that somebody else is changing this root right now.
 var ErrBusy = errors.New("another gatehouse is changing this system right now")
 
-func (j *Journal) path(n int, what string) string {
-	return filepath.Join(j.dir, fmt.Sprintf("%04d.%s", n, what))
+func (j *Journal) name(n int, what string) string {
+	return fmt.Sprintf("%04d.%s", n, what)
 }
 
 // begin writes a transaction down and gives it its number.
@@ -213,7 +224,7 @@ func (j *Journal) begin(t *Transaction) error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	if err := j.write(j.path(t.N, "json"), text); err != nil {
+	if err := j.write(j.name(t.N, "json"), text); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	j.did("journal begin")
@@ -222,7 +233,7 @@ func (j *Journal) begin(t *Transaction) error {
 
 // write writes a file durably.
 func (j *Journal) write(name string, text []byte) error {
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := j.dir.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -230,14 +241,14 @@ func (j *Journal) write(name string, text []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".new", name); err != nil {
+	if err := j.dir.Rename(name+".new", name); err != nil {
 		return err
 	}
 	return j.sync()
 }
 
 func (j *Journal) sync() error {
-	dir, err := os.Open(j.dir)
+	dir, err := j.dir.Open(".")
 	if err != nil {
 		return err
 	}
@@ -251,7 +262,7 @@ func (j *Journal) add(t *Transaction, l Line) error {
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	if err := j.append(j.path(t.N, "log"), append(text, '\n')); err != nil {
+	if err := j.append(j.name(t.N, "log"), append(text, '\n')); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
 	t.Log = append(t.Log, l)
@@ -262,7 +273,7 @@ func (j *Journal) add(t *Transaction, l Line) error {
 // append adds a line to a file, durably. Half of a line before it is of a machine that lost
 // its power, and goes.
 func (j *Journal) append(name string, line []byte) error {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := j.dir.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -284,7 +295,7 @@ func (j *Journal) append(name string, line []byte) error {
 }
 
 func (j *Journal) numbers() (all []int, err error) {
-	entries, err := os.ReadDir(j.dir)
+	entries, err := fs.ReadDir(j.dir.FS(), ".")
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
@@ -320,7 +331,7 @@ var ErrNoTransaction = errors.New("there is no such fix in the journal")
 
 // Read reads a transaction.
 func (j *Journal) Read(n int) (*Transaction, error) {
-	text, err := os.ReadFile(j.path(n, "json"))
+	text, err := j.dir.ReadFile(j.name(n, "json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNoTransaction
 	}
@@ -329,12 +340,12 @@ func (j *Journal) Read(n int) (*Transaction, error) {
 	}
 	var t Transaction
 	if err := json.Unmarshal(text, &t); err != nil {
-		return nil, fmt.Errorf("read the journal: %s: %w", j.path(n, "json"), err)
+		return nil, fmt.Errorf("read the journal: %s: %w", j.name(n, "json"), err)
 	}
 	if t.SchemaVersion != journalVersion || t.N != n {
-		return nil, fmt.Errorf("read the journal: %s: of another release of gatehouse", j.path(n, "json"))
+		return nil, fmt.Errorf("read the journal: %s: of another release of gatehouse", j.name(n, "json"))
 	}
-	text, err = os.ReadFile(j.path(n, "log"))
+	text, err = j.dir.ReadFile(j.name(n, "log"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
@@ -344,7 +355,7 @@ func (j *Journal) Read(n int) (*Transaction, error) {
 		}
 		var l Line
 		if err := json.Unmarshal(line, &l); err != nil {
-			return nil, fmt.Errorf("read the journal: %s: %w", j.path(n, "log"), err)
+			return nil, fmt.Errorf("read the journal: %s: %w", j.name(n, "log"), err)
 		}
 		t.Log = append(t.Log, l)
 	}
@@ -353,12 +364,12 @@ func (j *Journal) Read(n int) (*Transaction, error) {
 
 // openKept opens the place for what a transaction takes away.
 func (j *Journal) openKept(n int) (*os.File, error) {
-	dir := j.path(n, "kept")
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	dir := j.name(n, "kept")
+	if err := j.dir.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	if err := j.sync(); err != nil {
 		return nil, err
 	}
-	return os.Open(dir)
+	return j.dir.Open(dir)
 }

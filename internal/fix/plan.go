@@ -32,6 +32,9 @@ func Make(h *facts.Host, rules []Rule) Plan {
 	tree := newOverlay(h.Tree, h.Now)
 	for _, r := range rules {
 		f, err := one(h.Over(tree), r)
+		if err == nil {
+			err = alone(append(slices.Clone(p.Fixes), f))
+		}
 		if err != nil {
 			p.Left = append(p.Left, Left{ID: r.ID, Why: err.Error(), Hint: HintOf(err), Fine: errors.Is(err, errFine)})
 			continue
@@ -42,6 +45,30 @@ func Make(h *facts.Host, rules []Rule) Plan {
 		p.Fixes = append(p.Fixes, f)
 	}
 	return p
+}
+
+// alone makes sure that what one fix takes away no other touches.
+func alone(fixes []finding.Fix) error {
+	gone, touched := map[string]string{}, map[string]string{}
+	for _, f := range fixes {
+		for _, s := range f.Steps {
+			if s.Kind == finding.StepSysctl {
+				continue
+			}
+			other, twice := touched[s.Path]
+			if deleted, ok := gone[s.Path]; ok {
+				other, twice = deleted, true
+			}
+			if _, ok := gone[s.Path]; twice && (ok || s.Kind == finding.StepDelete) {
+				return Refuse("make them one after the other", "%s is changed by %s, and taken away", s.Path, other)
+			}
+			touched[s.Path] = f.ID
+			if s.Kind == finding.StepDelete {
+				gone[s.Path] = f.ID
+			}
+		}
+	}
+	return nil
 }
 
 var errFine = errors.New("nothing is to be repaired")

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -186,7 +185,7 @@ func (x *Fixer) back(t *Transaction, c *chain) error {
 	}
 	was := c.before()
 	switch {
-	case same(now, was):
+	case same(now, was) && !x.rewritten(t, c):
 		return nil
 	case !c.at(now):
 		return Refuse("", "%s was changed by somebody else since", c.path)
@@ -196,16 +195,27 @@ func (x *Fixer) back(t *Transaction, c *chain) error {
 		return x.Disk.remove(c.path, *now)
 	case now == nil && was.Type == finding.EntryFile && was.Content == nil:
 		return x.bringBack(t, c)
-	case now != nil && (was.Content == nil || now.Content != nil && *now.Content == *was.Content):
+	case now != nil && was.Content == nil:
 		return x.Disk.attributes(c.path, *was)
 	}
 	return x.Disk.put(c.path, *was, temporary(t, c.steps[0]), t.Times[c.path])
 }
 
+// rewritten reports whether a file was written since its transaction began, though it may
+// say what it said before.
+func (x *Fixer) rewritten(t *Transaction, c *chain) bool {
+	when, ok := t.Times[c.path]
+	if !ok {
+		return false
+	}
+	info, err := x.Disk.Lstat(strings.Trim(c.path, "/"))
+	return err == nil && info.ModTime.UnixNano() != when
+}
+
 // bringBack brings back what the journal has kept.
 func (x *Fixer) bringBack(t *Transaction, c *chain) error {
 	last := c.steps[len(c.steps)-1]
-	kept, err := os.Open(filepath.Join(x.Journal.path(t.N, "kept"), fmt.Sprint(last)))
+	kept, err := x.Journal.dir.Open(path.Join(x.Journal.name(t.N, "kept"), fmt.Sprint(last)))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"gatehouse/internal/finding"
+	"gatehouse/internal/fix"
+)
+
+// machine starts the programs of fixes: the system's own, by its own path, with nothing of
+// whoever called us.
+type machine struct{}
+
+// programTime is how long a program may take; initramfs on a small computer takes longest.
+const programTime = 3 * time.Minute
+
+// systemPath is where the system's own programs are.
+const systemPath = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+// Run implements fix.Machine. Where systemd does not run there is nobody to tell.
+func (machine) Run(ctx context.Context, argv []string) ([]byte, error) {
+	if argv[0] == "systemctl" && !systemdRuns() {
+		return nil, nil
+	}
+	program, err := lookPath(argv[0])
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, programTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, argv[1:]...)
+	var out bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{"PATH=" + systemPath, "LC_ALL=C.UTF-8", "HOME=/root"}, &out, &out
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	return out.Bytes(), err
+}
+
+// lookPath finds a program of the system.
+func lookPath(name string) (string, error) {
+	for _, dir := range strings.Split(systemPath, ":") {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w", name, os.ErrNotExist)
+}
+
+// systemdRuns reports whether systemd is the system's first process (sd_booted(3)).
+func systemdRuns() bool {
+	info, err := os.Lstat("/run/systemd/system")
+	return err == nil && info.IsDir()
+}
+
+// leaveFixKeeper starts what puts everything back if this process is killed, or nobody
+// confirms in time. It has nothing of this terminal, and under systemd nothing of this login:
+// what ends with a session must not end with it.
+func leaveFixKeeper(config, root string) error {
+	config, err := filepath.Abs(config)
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"--quiet", fixKeeperVerb, "--root", root}
+	if _, err := os.Stat(config); err == nil {
+		args = append([]string{"--config", config}, args...)
+	}
+	if systemdRuns() && os.Geteuid() == 0 {
+		if run, err := lookPath("systemd-run"); err == nil {
+			cmd := exec.Command(run, append([]string{"--quiet", "--collect", "--description=Takes back what Gatehouse changed, unless it is confirmed", "--", exe}, args...)...)
+			cmd.Dir, cmd.Env = "/", []string{"PATH=" + systemPath}
+			if cmd.Run() == nil {
+				return nil
+			}
+		}
+	}
+	keeper := exec.Command("/proc/self/exe", args...)
+	keeper.Dir, keeper.Env = "/", keeperEnv()
+	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := keeper.Start(); err != nil {
+		return err
+	}
+	return keeper.Process.Release()
+}
+
+// keeperEnv is what the keeper has to know to find the same journal.
+func keeperEnv() (env []string) {
+	for _, name := range []string{"HOME", "XDG_STATE_HOME"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// trialUnit are the steps by which a machine that starts anew takes a trial back, or goes on
+// with it; none where there is no systemd.
+func trialUnit(config string) []finding.Step {
+	exe, err := os.Executable()
+	if err != nil || !systemdRuns() {
+		return nil
+	}
+	if config, err = filepath.Abs(config); err != nil {
+		return nil
+	}
+	command := exe
+	if _, err := os.Stat(config); err == nil {
+		command += " --config " + config
+	}
+	const name = "gatehouse-trial.service"
+	text := fmt.Sprintf(`# Written by gatehouse; it goes when the fix that is on trial is confirmed or taken back.
+[Unit]
+Description=Takes back what Gatehouse changed, unless it is confirmed
+After=local-fs.target
+Before=network-pre.target nftables.service ssh.service sshd.service
+
+[Service]
+Type=exec
+ExecStartPre=%[1]s undo --interrupted
+ExecStart=%[1]s %[2]s
+
+[Install]
+WantedBy=multi-user.target
+`, command, fixKeeperVerb)
+	steps := []finding.Step{{Kind: finding.StepCreate, Path: "/etc/systemd/system/" + name, After: &finding.Entry{Type: finding.EntryFile, Mode: 0o644, Content: &text}}}
+	const wants = "/etc/systemd/system/multi-user.target.wants"
+	if _, err := os.Lstat(wants); errors.Is(err, os.ErrNotExist) {
+		steps = append(steps, finding.Step{Kind: finding.StepCreate, Path: wants, After: &finding.Entry{Type: finding.EntryDirectory, Mode: 0o755}})
+	}
+	return append(steps, finding.Step{Kind: finding.StepCreate, Path: wants + "/" + name, After: &finding.Entry{Type: finding.EntryLink, Mode: 0o777, Target: "../" + name}})
+}
+
+// login is how whoever runs this came in.
+type login struct {
+	server string    // the process of the SSH server that let them in; "" where there is none
+	began  time.Time // when that was
+	shared bool      // in a terminal that outlives logins, as tmux has it
+}
+
+func (l login) name() string {
+	if l.server == "" {
+		return ""
+	}
+	return l.server + " " + l.began.UTC().Format(time.RFC3339Nano)
+}
+
+// session finds out how whoever runs this came in, by the processes above this one.
+func session() (l login) {
+	pid := os.Getpid()
+	for range 64 {
+		name, parent, began, err := process(pid)
+		if err != nil || parent <= 0 {
+			return l
+		}
+		switch {
+		case strings.HasPrefix(name, "tmux") || name == "screen" || strings.HasPrefix(name, "SCREEN") || name == "zellij":
+			l.shared = true
+		case (name == "sshd" || name == "sshd-session" || name == "dropbear") && l.server == "":
+			l.server, l.began = fmt.Sprintf("%s[%d]", name, pid), began
+		}
+		pid = parent
+	}
+	return l
+}
+
+// process reads a process's name, its parent, and when it began (proc_pid_stat(5)).
+func process(pid int) (name string, parent int, began time.Time, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", 0, began, err
+	}
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return "", 0, began, errors.New("a process that cannot be read")
+	}
+	fields := strings.Fields(string(text[end+1:]))
+	if len(fields) < 20 {
+		return "", 0, began, errors.New("a process that cannot be read")
+	}
+	if parent, err = strconv.Atoi(fields[1]); err != nil {
+		return "", 0, began, err
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return "", 0, began, err
+	}
+	const perSecond = 100 // USER_HZ, which is 100 on every Linux
+	uptime, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return "", 0, began, err
+	}
+	up, err := strconv.ParseFloat(strings.Fields(string(uptime) + " x")[0], 64)
+	if err != nil {
+		return "", 0, began, err
+	}
+	age := time.Duration((up - float64(ticks)/perSecond) * float64(time.Second))
+	return string(text[open+1 : end]), parent, time.Now().Add(-age), nil
+}
+
+// since says why a login proves nothing of a trial: it was there before.
+func (l login) since(t *fix.Transaction) error {
+	hint := `log in once more, and say "gatehouse confirm" in that login`
+	const slack = 2 * time.Second // of the clocks of processes
+	switch {
+	case l.shared:
+		return &problem{status: statusNo, err: errors.New("a terminal that outlives logins does not show that somebody still gets in"), hint: hint + ", outside of tmux or screen"}
+	case l.server != "" && (l.name() == t.From || l.began.Before(t.At.Add(-slack))):
+		return &problem{status: statusNo, err: errors.New("this login is older than the change, and does not show that somebody still gets in"), hint: hint}
+	}
+	return nil // whoever sits at the machine itself is not locked out
+}
