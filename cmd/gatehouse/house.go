@@ -60,6 +60,7 @@ func handlers() map[string]handler {
 		"house/off":       on(offHouse),
 		"house/settled":   on(settled),
 		"house/back":      on(bringBack),
+		"home":            on(askHome),
 	}
 }
 

@@ -19,7 +19,9 @@ import (
 
 // machine starts the programs of fixes: the system's own, by its own path, with nothing of
 // whoever called us.
-type machine struct{}
+type machine struct {
+	config string // the configuration of Gatehouse, by which Home Assistant is asked
+}
 
 // programTime is how long a program may take; initramfs on a small computer takes longest.
 const programTime = 3 * time.Minute
@@ -28,7 +30,10 @@ const programTime = 3 * time.Minute
 const systemPath = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 // Run implements fix.Machine. Where systemd does not run there is nobody to tell.
-func (machine) Run(ctx context.Context, argv []string) ([]byte, error) {
+func (m machine) Run(ctx context.Context, argv []string) ([]byte, error) {
+	if argv[0] == "homeassistant" {
+		return runHome(ctx, m.config, argv[1:])
+	}
 	if argv[0] == "systemctl" && !systemdRuns() {
 		return nil, nil
 	}

@@ -40,18 +40,19 @@ const (
 	StepMode   StepKind = "mode"   // mode or owner alone
 	StepDelete StepKind = "delete" // what is taken away is kept in the journal
 	StepSysctl StepKind = "sysctl" // a setting of the running kernel
+	StepHTTP   StepKind = "http"   // the settings of Home Assistant's web server, by its API
 )
 
 // StepKinds returns every kind.
 func StepKinds() []StepKind {
-	return []StepKind{StepCreate, StepEdit, StepMode, StepDelete, StepSysctl}
+	return []StepKind{StepCreate, StepEdit, StepMode, StepDelete, StepSysctl, StepHTTP}
 }
 
 // Step is one change of one thing.
 type Step struct {
 	Kind StepKind `json:"kind"`
 	// Path is the file, as a path of the host with no symbolic link in it; of a sysctl its
-	// name with slashes, as "net/ipv4/ip_forward".
+	// name with slashes, as "net/ipv4/ip_forward"; of an http step Home Assistant's own file.
 	Path   string `json:"path"`
 	Before *Entry `json:"before,omitzero"` // nil: there is nothing
 	After  *Entry `json:"after,omitzero"`  // nil: there will be nothing
@@ -69,7 +70,7 @@ const (
 	EntryFile      EntryType = "file"
 	EntryDirectory EntryType = "directory"
 	EntryLink      EntryType = "link"
-	EntryValue     EntryType = "value" // no entry, but a sysctl
+	EntryValue     EntryType = "value" // no entry, but a sysctl, or settings as JSON
 )
 
 // Entry is how something is, or shall be.

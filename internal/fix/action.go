@@ -19,28 +19,31 @@ type Machine interface {
 // validators are the programs that look at their own configuration and change nothing.
 func validators() map[string][]string {
 	return map[string][]string{
-		"sshd":     {"sshd", "-t"},
-		"sudo":     {"visudo", "-c", "-q"},
-		"nft":      {"nft", "-c", "-f", "/etc/nftables.conf"},
-		"nginx":    {"nginx", "-t", "-q"},
-		"apache":   {"apachectl", "-t"},
-		"haproxy":  {"haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"},
-		"caddy":    {"caddy", "validate", "--config", "/etc/caddy/Caddyfile"},
-		"tor":      {"tor", "--verify-config", "--quiet"},
-		"accounts": {"pwck", "-r", "-q"},
+		"sshd": {"sshd", "-t"},
+		"sudo": {"visudo", "-c", "-q"},
+		"nft":  {"nft", "-c", "-f", "/etc/nftables.conf"},
+		// Home Assistant is asked by its API: whoever runs programs knows how.
+		"homeassistant": {"homeassistant", "check"},
+		"nginx":         {"nginx", "-t", "-q"},
+		"apache":        {"apachectl", "-t"},
+		"haproxy":       {"haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"},
+		"caddy":         {"caddy", "validate", "--config", "/etc/caddy/Caddyfile"},
+		"tor":           {"tor", "--verify-config", "--quiet"},
+		"accounts":      {"pwck", "-r", "-q"},
 	}
 }
 
 // programs are those that make files felt, beside systemd.
 func programs() map[string][]string {
 	return map[string][]string{
-		"update-grub":      {"update-grub"},
-		"update-initramfs": {"update-initramfs", "-u"},
-		"nft":              {"nft", "-f", "/etc/nftables.conf"},
-		"augenrules":       {"augenrules", "--load"},
-		"postfix-reload":   {"postfix", "reload"},
-		"exim-reload":      {"update-exim4.conf"},
-		"newaliases":       {"newaliases"},
+		"homeassistant-restart": {"homeassistant", "restart"},
+		"update-grub":           {"update-grub"},
+		"update-initramfs":      {"update-initramfs", "-u"},
+		"nft":                   {"nft", "-f", "/etc/nftables.conf"},
+		"augenrules":            {"augenrules", "--load"},
+		"postfix-reload":        {"postfix", "reload"},
+		"exim-reload":           {"update-exim4.conf"},
+		"newaliases":            {"newaliases"},
 	}
 }
 

@@ -64,13 +64,13 @@ func (x *Fixer) Ready(fixes []finding.Fix) error {
 		return err
 	}
 	type thing struct {
-		sysctl bool
-		path   string
+		place finding.StepKind
+		path  string
 	}
 	seen := map[thing]bool{}
 	for _, f := range fixes {
 		for _, s := range f.Steps {
-			what := thing{s.Kind == finding.StepSysctl, s.Path}
+			what := thing{place(s), s.Path}
 			if seen[what] {
 				continue // what it comes upon is the plan's own doing
 			}
@@ -101,7 +101,7 @@ func (x *Fixer) Ready(fixes []finding.Fix) error {
 
 // unchanged makes sure that a thing is what a step takes it for.
 func (x *Fixer) unchanged(s finding.Step) error {
-	now, err := x.now(s.Path, s.Kind == finding.StepSysctl, s.Before != nil && s.Before.Content != nil)
+	now, err := x.now(s.Path, place(s), s.Before != nil && s.Before.Content != nil)
 	if err != nil {
 		return err
 	}
@@ -111,10 +111,13 @@ func (x *Fixer) unchanged(s finding.Step) error {
 	return nil
 }
 
-// now is what lies at a path, or the value of a sysctl.
-func (x *Fixer) now(name string, sysctl, content bool) (*finding.Entry, error) {
-	if sysctl {
+// now is what lies at a path, the value of a sysctl, or Home Assistant's settings.
+func (x *Fixer) now(name string, place finding.StepKind, content bool) (*finding.Entry, error) {
+	switch place {
+	case finding.StepSysctl:
 		return x.Disk.sysctl(name)
+	case finding.StepHTTP:
+		return x.Disk.httpOptions(name)
 	}
 	return x.Disk.entry(name, content)
 }
@@ -214,7 +217,7 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 			return err
 		}
 		x.tell("%s %s", s.Kind, s.Path)
-		if err := x.step(t, n, s); err != nil {
+		if err := x.step(ctx, t, n, s); err != nil {
 			return err
 		}
 	}
@@ -249,13 +252,15 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 func temporary(t *Transaction, n int) string { return fmt.Sprintf(".gatehouse-%d-%d", t.N, n) }
 
 // step takes one step.
-func (x *Fixer) step(t *Transaction, n int, s finding.Step) error {
+func (x *Fixer) step(ctx context.Context, t *Transaction, n int, s finding.Step) error {
 	if err := x.unchanged(s); err != nil {
 		return err
 	}
 	switch s.Kind {
 	case finding.StepSysctl:
 		return x.Disk.setSysctl(s.Path, *s.After.Content)
+	case finding.StepHTTP:
+		return x.setHTTP(ctx, *s.Before.Content, *s.After.Content)
 	case finding.StepMode:
 		return x.Disk.attributes(s.Path, *s.After)
 	case finding.StepCreate, finding.StepEdit:
@@ -264,6 +269,22 @@ func (x *Fixer) step(t *Transaction, n int, s finding.Step) error {
 		return x.delete(t, n, s)
 	}
 	return fmt.Errorf("%q is no step", s.Kind)
+}
+
+// setHTTP has Home Assistant change the settings of its web server. When it returns, Home
+// Assistant runs with them and keeps them.
+func (x *Fixer) setHTTP(ctx context.Context, before, after string) error {
+	if x.Machine == nil {
+		return Refuse("run this where Home Assistant runs", "the settings of its web server are changed by Home Assistant itself, which does not run here")
+	}
+	out, err := x.Machine.Run(ctx, []string{"homeassistant", "http", before, after})
+	if text := strings.TrimSpace(string(out)); err != nil && text != "" {
+		return fmt.Errorf("change the settings of Home Assistant's web server: %s", text)
+	}
+	if err != nil {
+		return fmt.Errorf("change the settings of Home Assistant's web server: %w", err)
+	}
+	return nil
 }
 
 // delete keeps what it takes away.

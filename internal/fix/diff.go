@@ -19,6 +19,8 @@ func Show(s finding.Step) string {
 			text += "  (the kernel takes it back only when the machine starts again)\n"
 		}
 		return text
+	case s.Kind == finding.StepHTTP:
+		return "Home Assistant's web server, by its API (it restarts):\n" + visible(udiff.Unified(s.Path, s.Path, *s.Before.Content+"\n", *s.After.Content+"\n"))
 	case s.After == nil:
 		return fmt.Sprintf("take away %s (it is kept in the journal)\n", s.Path)
 	case s.Before == nil && s.After.Type == finding.EntryDirectory:

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/ha"
 )
 
 // Disk is a file system that is written: the machine's, or what is mounted somewhere. What
@@ -81,7 +82,7 @@ func (d *Disk) dirOf(name string) (*os.File, string, error) {
 // ready says why a step could not be taken here, before any is: a file system that is
 // read-only, a file that is immutable or has several names.
 func (d *Disk) ready(s finding.Step) error {
-	if s.Kind == finding.StepSysctl {
+	if place(s) != finding.StepEdit {
 		return nil
 	}
 	at := s.Path
@@ -151,6 +152,19 @@ func (d *Disk) entry(name string, content bool) (*finding.Entry, error) {
 		e.Content = &s
 	}
 	return e, nil
+}
+
+// httpOptions reads the settings of Home Assistant's web server where it keeps them.
+func (d *Disk) httpOptions(name string) (*finding.Entry, error) {
+	text, err := d.ReadFile(strings.Trim(name, "/"), maxEdited)
+	if err != nil {
+		return nil, err
+	}
+	options, err := ha.StoredOptions(text)
+	if err != nil {
+		return nil, err
+	}
+	return &finding.Entry{Type: finding.EntryValue, Content: &options}, nil
 }
 
 // sysctl reads a value of the running kernel.

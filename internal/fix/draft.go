@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/ha"
 )
 
 // maxEdited bounds a file that is edited, in bytes.
@@ -261,6 +262,51 @@ func (d *Draft) Sysctl(key, value string, final bool) {
 		Before: &finding.Entry{Type: finding.EntryValue, Mode: 0o644, Content: &before}, After: &finding.Entry{Type: finding.EntryValue, Mode: 0o644, Content: &value}})
 }
 
+// HTTPOption sets an option of Home Assistant's web server where its release keeps them in its
+// own storage, since 2026.8 (.storage/http); nil takes it away. While Home Assistant runs,
+// its API does it: it restarts with the new settings, and keeps them once it is seen to work.
+func (d *Draft) HTTPOption(name string, value any) {
+	if d.err != nil {
+		return
+	}
+	at, was := d.there(d.Host.HAPath(".storage/http"))
+	if d.err != nil {
+		return
+	}
+	if was == nil {
+		d.Refuse("", "%s is not there", at)
+		return
+	}
+	text, err := d.tree.ReadFile(strings.Trim(at, "/"), maxEdited)
+	if err != nil {
+		d.Fail(err)
+		return
+	}
+	before, err := ha.StoredOptions(text)
+	if err != nil {
+		d.Fail(err)
+		return
+	}
+	after, err := ha.WithOption(before, name, value)
+	if err != nil {
+		d.Fail(err)
+		return
+	}
+	if after == before {
+		return
+	}
+	if !d.Host.Live {
+		d.Edit(at, func(text string) (string, error) {
+			changed, err := ha.WithStoredOptions([]byte(text), after)
+			return string(changed), err
+		})
+		return
+	}
+	d.Guard()
+	d.add(finding.Step{Kind: finding.StepHTTP, Path: at,
+		Before: &finding.Entry{Type: finding.EntryValue, Content: &before}, After: &finding.Entry{Type: finding.EntryValue, Content: &after}})
+}
+
 // Secret says that the content of a file is not shown to everybody.
 func (d *Draft) Secret(name string) {
 	at, _ := d.there(name)
@@ -361,14 +407,16 @@ func entryOf(t facts.Tree, at string) (*finding.Entry, error) {
 
 // add takes a step. What is done to one path stays one step.
 func (d *Draft) add(s finding.Step) {
-	if why := forbidden(d.Host, s.Path); s.Kind != finding.StepSysctl && why != nil {
-		d.Fail(why)
-		return
+	if place(s) == finding.StepEdit {
+		if why := forbidden(d.Host, s.Path); why != nil {
+			d.Fail(why)
+			return
+		}
 	}
 	d.tree.take(s)
 	d.Host = d.Host.Over(d.tree)
 	same := func(o finding.Step) bool {
-		return o.Path == s.Path && (o.Kind == finding.StepSysctl) == (s.Kind == finding.StepSysctl)
+		return o.Path == s.Path && place(o) == place(s)
 	}
 	n := slices.IndexFunc(d.fix.Steps, same)
 	if n < 0 {
@@ -385,6 +433,16 @@ func (d *Draft) add(s finding.Step) {
 		return
 	}
 	d.fix.Steps[n] = merged
+}
+
+// place is where a step's path leads: among the files, the sysctls, or the settings of Home
+// Assistant.
+func place(s finding.Step) finding.StepKind {
+	switch s.Kind {
+	case finding.StepSysctl, finding.StepHTTP:
+		return s.Kind
+	}
+	return finding.StepEdit
 }
 
 // merge is one step instead of two of the same path; gone where they come to nothing.
@@ -451,9 +509,8 @@ func forbidden(h *facts.Host, name string) error {
 	if err != nil {
 		return err
 	}
-	inHome := h.HADir != "" && (name == h.HADir || strings.HasPrefix(name, strings.TrimSuffix(h.HADir, "/")+"/"))
-	if kind == facts.KindHAOS && !inHome {
-		return Refuse("update it in Home Assistant: Settings, System, Updates", "Home Assistant OS looks after its own files")
+	if kind == facts.KindHAOS {
+		return Refuse("change it in Home Assistant's own pages", "Home Assistant OS looks after its own files")
 	}
 	supervised, err := h.Supervised()
 	if err != nil {

@@ -641,7 +641,7 @@ func TestKeeperTakesBackWhatWasInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n, s := range f.Steps[:3] {
-		if err := x.step(half, n, s); err != nil {
+		if err := x.step(t.Context(), half, n, s); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/ha"
 )
 
 // overlay is a tree with steps taken on it in memory. What lies below is only read.
@@ -107,6 +108,10 @@ func (o *overlay) take(s finding.Step) {
 	if s.Kind == finding.StepSysctl {
 		name = sysctlFile(s.Path)
 	}
+	if s.Kind == finding.StepHTTP {
+		o.takeHTTP(name, s)
+		return
+	}
 	if s.After == nil {
 		o.all[name] = &laid{gone: true}
 		return
@@ -132,6 +137,26 @@ func (o *overlay) take(s finding.Step) {
 		e.text, e.info.Size, e.info.ModTime = &text, int64(len(text)), o.now
 	}
 	o.all[name] = e
+}
+
+// takeHTTP lays Home Assistant's file with other settings in it over its own. Where that
+// cannot be, the file stays as it is, and the finding with it.
+func (o *overlay) takeHTTP(name string, s finding.Step) {
+	info, err := o.Lstat(name)
+	if err != nil {
+		return
+	}
+	text, err := o.ReadFile(name, maxEdited)
+	if err != nil {
+		return
+	}
+	after, err := ha.WithStoredOptions(text, *s.After.Content)
+	if err != nil {
+		return
+	}
+	says := string(after)
+	info.Size, info.ModTime = int64(len(after)), o.now
+	o.all[name] = &laid{info: info, text: &says}
 }
 
 // sysctlFile is the file of a sysctl in a tree.

@@ -52,7 +52,7 @@ func alone(fixes []finding.Fix) error {
 	gone, touched := map[string]string{}, map[string]string{}
 	for _, f := range fixes {
 		for _, s := range f.Steps {
-			if s.Kind == finding.StepSysctl {
+			if place(s) != finding.StepEdit {
 				continue
 			}
 			other, twice := touched[s.Path]

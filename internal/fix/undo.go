@@ -15,7 +15,7 @@ import (
 // chain is all that a transaction does to one thing.
 type chain struct {
 	path   string
-	sysctl bool
+	place  finding.StepKind
 	states []*finding.Entry // what it was, and what it was after each step; nil: nothing there
 	steps  []int            // the numbers of the steps
 	mode   bool             // mode and owner alone
@@ -32,11 +32,10 @@ func (c *chain) content() bool {
 // chains are a transaction's steps by thing, in the order in which each was touched first.
 func chains(steps []finding.Step) (all []*chain) {
 	for n, s := range steps {
-		sysctl := s.Kind == finding.StepSysctl
-		k := slices.IndexFunc(all, func(c *chain) bool { return c.path == s.Path && c.sysctl == sysctl })
+		k := slices.IndexFunc(all, func(c *chain) bool { return c.path == s.Path && c.place == place(s) })
 		if k < 0 {
 			k = len(all)
-			all = append(all, &chain{path: s.Path, sysctl: sysctl, states: []*finding.Entry{copyOf(s.Before)}, mode: true})
+			all = append(all, &chain{path: s.Path, place: place(s), states: []*finding.Entry{copyOf(s.Before)}, mode: true})
 		}
 		c := all[k]
 		// A step that says nothing of the content leaves it.
@@ -139,7 +138,7 @@ func (x *Fixer) feel(t *Transaction) error {
 // undoable says why a transaction cannot be taken back whole.
 func (x *Fixer) undoable(t *Transaction, all []*chain) error {
 	for _, c := range all {
-		now, err := x.now(c.path, c.sysctl, c.content())
+		now, err := x.now(c.path, c.place, c.content())
 		if err != nil {
 			return err
 		}
@@ -173,13 +172,13 @@ func (x *Fixer) later(t *Transaction, c *chain) int {
 // back makes a thing what it was.
 func (x *Fixer) back(t *Transaction, c *chain) error {
 	for _, n := range c.steps {
-		if !c.sysctl {
+		if c.place == finding.StepEdit {
 			if err := x.Disk.sweep(c.path, temporary(t, n)); err != nil {
 				return err
 			}
 		}
 	}
-	now, err := x.now(c.path, c.sysctl, c.content())
+	now, err := x.now(c.path, c.place, c.content())
 	if err != nil {
 		return err
 	}
@@ -189,8 +188,10 @@ func (x *Fixer) back(t *Transaction, c *chain) error {
 		return nil
 	case !c.at(now):
 		return Refuse("", "%s was changed by somebody else since", c.path)
-	case c.sysctl:
+	case c.place == finding.StepSysctl:
 		return x.Disk.setSysctl(c.path, *was.Content)
+	case c.place == finding.StepHTTP:
+		return x.setHTTP(context.Background(), *now.Content, *was.Content)
 	case was == nil:
 		return x.Disk.remove(c.path, *now)
 	case now == nil && was.Type == finding.EntryFile && was.Content == nil:

@@ -162,3 +162,85 @@ func editMember(text []byte, name string, change func(members) (members, error))
 	}
 	return json.Marshal(whole.with(name, inside), jsontext.WithIndent("  "), jsontext.PreserveRawStrings(true))
 }
+
+// storedMetadata are members of a set of settings that are Home Assistant's notes about it.
+func storedMetadata(name string) bool {
+	return name == "created_at" || name == "error" || name == "error_message"
+}
+
+// StoredOptions are the settings that hold in the text of .storage/http, as an object, one
+// member a line. It is an error if they hold no longer or not yet: while a trial of others
+// runs, or before they were taken over from configuration.yaml.
+func StoredOptions(text []byte) (string, error) {
+	file, err := parseStored(storageFile, text)
+	if err != nil {
+		return "", err
+	}
+	var now Settings
+	found, err := now.fromStorage(text, file)
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return "", fmt.Errorf("read %s: it says nothing that Home Assistant reads", storageFile)
+	case now.Pending != nil:
+		return "", fmt.Errorf("read %s: other settings are on trial", storageFile)
+	}
+	data, err := readMembers(file.Data)
+	if err != nil {
+		return "", inFile(storageFile, err)
+	}
+	if string(data.get("yaml_migration_done")) != "true" {
+		return "", fmt.Errorf("read %s: it has not taken over the settings of configuration.yaml yet", storageFile)
+	}
+	stable, err := readMembers(data.get("stable"))
+	if err != nil {
+		return "", inFile(storageFile, err)
+	}
+	stable = slices.DeleteFunc(stable, func(m member) bool { return storedMetadata(m.name) })
+	out, err := json.Marshal(stable, jsontext.WithIndent("  "))
+	return string(out), err
+}
+
+// WithOption changes one member of settings that StoredOptions returned; nil takes it away.
+func WithOption(options, name string, value any) (string, error) {
+	all, err := readMembers([]byte(options))
+	if err != nil {
+		return "", fmt.Errorf("change %s: %w", name, err)
+	}
+	if value == nil {
+		all = slices.DeleteFunc(all, func(m member) bool { return m.name == name })
+	} else {
+		all = all.with(name, value)
+	}
+	out, err := json.Marshal(all, jsontext.WithIndent("  "))
+	return string(out), err
+}
+
+// WithStoredOptions is the text of .storage/http with other settings in it that hold at once,
+// as Home Assistant would write it.
+func WithStoredOptions(text []byte, options string) ([]byte, error) {
+	stable, err := readMembers([]byte(options))
+	if err != nil {
+		return nil, fmt.Errorf("edit %s: %w", storageFile, err)
+	}
+	after, err := editMember(text, "data", func(data members) (members, error) {
+		old, err := readMembers(data.get("stable"))
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range old {
+			if storedMetadata(m.name) {
+				stable = append(stable, m)
+			}
+		}
+		return data.with("stable", stable).with("pending", nil), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("edit %s: %w", storageFile, err)
+	}
+	if _, err := StoredOptions(after); err != nil {
+		return nil, err
+	}
+	return after, nil
+}
