@@ -94,7 +94,7 @@ func (a *app) verbs() []*cobra.Command {
 		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(),
 		a.newPeopleCommand(), a.newDevicesCommand(), a.newResidentsCommand(), a.newSessionsCommand(), a.newInviteCommand(),
 		a.newCloseCommand(), a.newConfirmCommand(), a.newOpenCommand(), a.newOffCommand(),
-		a.newAuditCommand(), a.newFixCommand(), a.newUndoCommand(), a.newHistoryCommand(), a.newHardenCommand(),
+		a.newAuditCommand(), a.newFixCommand(), a.newUndoCommand(), a.newHistoryCommand(), a.newHardenCommand(), a.newAgentCommand(),
 		a.newConfigCommand(), a.newCACommand(), a.newManCommand(), a.newKeeperCommand(), a.newFixKeeperCommand(), a.newHomeToolCommand(),
 	}
 }

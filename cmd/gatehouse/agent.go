@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/internal/agent"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/checks"
+	"gatehouse/internal/finding"
+	"gatehouse/internal/fix"
+)
+
+// agentSocket is where the agent is asked. Its directory is root's: nobody else can stand in
+// for the agent there.
+const agentSocket = "/run/gatehouse-agent/agent.sock"
+
+func (a *app) newAgentCommand() *cobra.Command {
+	socket := agentSocket
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Repair as root what somebody at the owner's desk has seen and wants",
+		Long: `Runs as root beside the gateway, which does not. The owner's desk sends it the name of a
+finding and the digest of the fix that it showed; the agent works the fix out by itself, and
+applies its own if it is the same. It listens on a Unix socket to root and to the user whose
+the gateway's state is, and to nobody else. It undoes and confirms nothing: that is for
+whoever logs in to this machine.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runAgent(cmd.Context(), socket) },
+	}
+	cmd.Flags().StringVar(&socket, "socket", socket, "listen on this `SOCKET`")
+	return cmd
+}
+
+func (a *app) runAgent(ctx context.Context, socket string) error {
+	if os.Geteuid() != 0 {
+		return &problem{status: statusCannot, err: errors.New("the agent repairs as root, and this is not root"), hint: "run it by its systemd unit, or with sudo"}
+	}
+	cfg, err := a.someConfig()
+	if err != nil {
+		return err
+	}
+	state, _ := a.configPath()
+	log := slog.New(slog.NewTextHandler(a.err, nil))
+	service := uint32(0)
+	if cfg != nil {
+		owner, err := stateOwner(cfg.State.Dir, state)
+		if err != nil {
+			return err
+		}
+		if owner != nil {
+			service = owner.Uid
+		}
+	}
+	l, err := listenAgent(socket, service)
+	if err != nil {
+		return &problem{status: statusCannot, err: fmt.Errorf("open the agent's socket: %w", err)}
+	}
+	a.note("the agent listens at %s, to root and user %s", socket, userName(service))
+	return agent.New(&agentHost{a}, func(uid uint32) bool { return uid == 0 || uid == service }, log).Serve(ctx, l)
+}
+
+// listenAgent makes the socket, in a directory of root's, for root and one other user.
+func listenAgent(socket string, service uint32) (net.Listener, error) {
+	dir := filepath.Dir(socket)
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if where, uid, others := othersOnTheWay(dir); others {
+		return nil, fmt.Errorf("%s belongs to %s, who could stand in for the agent", where, userName(uid))
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o022 != 0 {
+		return nil, errors.Join(err, fmt.Errorf("others than root may write to %s", dir))
+	}
+	if info, err := os.Lstat(socket); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		if c, err := net.Dial("unix", socket); err == nil {
+			return nil, errors.Join(errors.New("an agent runs already"), c.Close())
+		}
+		if err := os.Remove(socket); err != nil {
+			return nil, err
+		}
+	}
+	mask := syscall.Umask(0o177)
+	l, err := net.Listen("unix", socket)
+	syscall.Umask(mask)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chown(socket, int(service), 0); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// agentHost is this machine, as the agent repairs it. Each question reads it anew.
+type agentHost struct{ app *app }
+
+func (h *agentHost) open(ctx context.Context) (*fixing, error) {
+	x := &fixing{auditing: auditing{app: h.app, root: "/", noWalk: true}}
+	if err := x.open(ctx); err != nil {
+		x.close()
+		return nil, err
+	}
+	return x, nil
+}
+
+// Findings implements agent.Host.
+func (h *agentHost) Findings(ctx context.Context) ([]finding.Finding, error) {
+	x, err := h.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer x.close()
+	x.asked = slices.DeleteFunc(checks.All(), func(c audit.Check) bool { return c.Repair == nil })
+	if err := x.judge(ctx); err != nil {
+		return nil, err
+	}
+	return x.report.Checks, nil
+}
+
+// Plan implements agent.Host.
+func (h *agentHost) Plan(ctx context.Context, id string) (finding.Fix, error) {
+	n := slices.IndexFunc(checks.All(), func(c audit.Check) bool { return c.ID == id })
+	if n < 0 {
+		return finding.Fix{}, fix.Refuse("", "there is no check %q", id)
+	}
+	x, err := h.open(ctx)
+	if err != nil {
+		return finding.Fix{}, err
+	}
+	defer x.close()
+	p := fix.Make(x.host, []fix.Rule{x.ruleOf(checks.All()[n])})
+	if p.Empty() {
+		return finding.Fix{}, fix.Refuse(p.Left[0].Hint, "%s", p.Left[0].Why)
+	}
+	return p.Fixes[0], nil
+}
+
+// Apply implements agent.Host.
+func (h *agentHost) Apply(ctx context.Context, f finding.Fix) (int, fix.State, error) {
+	x, err := h.open(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	defer x.close()
+	fixer, closing, err := h.app.openFixer("/", x.cfg, x.host, fix.MakeJournal)
+	if err != nil {
+		return 0, "", err
+	}
+	defer closing()
+	t, err := fixer.Apply(ctx, []finding.Fix{f})
+	if err != nil {
+		return 0, "", err
+	}
+	return t.N, t.State(), nil
+}
