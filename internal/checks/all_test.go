@@ -15,6 +15,7 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/router"
 )
 
 // home is one drawing of a check's file, and what the check shall say of it:
@@ -51,13 +52,13 @@ func homesOf(t *testing.T, file string) []home {
 				t.Fatalf("%s: %s: %v", file, words[0], err)
 			}
 		}
-		var router *facts.Router
+		var said *router.Answers
 		if text, err := tree.ReadFile("router.json", 1<<20); err == nil {
-			if err := json.Unmarshal(text, &router); err != nil {
+			if err := json.Unmarshal(text, &said); err != nil {
 				t.Fatalf("%s: %s: %v", file, words[0], err)
 			}
 		}
-		h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Endpoints: observed, Router: router}}
+		h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Endpoints: observed, Router: said}}
 		for _, w := range words[2:] {
 			name, value, _ := strings.Cut(w, "=")
 			switch name {

@@ -1,11 +1,13 @@
 package checks
 
 import (
+	"errors"
 	"net/netip"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/router"
 )
 
 func inetCGNAT() audit.Check {
@@ -14,7 +16,10 @@ func inetCGNAT() audit.Check {
 		Why:       "It decides how you can come in from outside: behind a provider's shared address (100.64.0.0/10) no opening in the router helps.",
 		Fix:       "Look at the router's own page for its address on the Internet's side, or ask the provider.",
 		Reference: []string{"RFC 6598", "RFC 6333"},
-		Judge: router(func(r facts.Router) audit.Verdict {
+		Judge: asRouterSays(func(_ *facts.Host, r router.Answers) audit.Verdict {
+			if r.External == "" && r.Nowhere != "" {
+				return audit.Unknown(errors.New(r.Nowhere))
+			}
 			a, err := netip.ParseAddr(r.External)
 			if err != nil {
 				return audit.Fail("unknown", audit.At("router", 0, "says no address"))
@@ -27,6 +32,8 @@ func inetCGNAT() audit.Check {
 				kind = "DS-Lite"
 			case a.IsPrivate():
 				kind = "behind another router"
+			case !a.IsGlobalUnicast():
+				kind = "no address of the Internet"
 			}
 			return audit.Pass(kind, audit.At("router", 0, r.External))
 		}),

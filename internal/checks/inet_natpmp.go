@@ -1,9 +1,12 @@
 package checks
 
 import (
+	"errors"
+
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/router"
 )
 
 func inetNATPMP() audit.Check {
@@ -12,8 +15,14 @@ func inetNATPMP() audit.Check {
 		Why:       "It is UPnP's younger brother: any program may open a port, and nobody can list which are open.",
 		Fix:       "Turn NAT-PMP and PCP off in the router.",
 		Reference: []string{"RFC 6886", "RFC 6887"},
-		Judge: router(func(r facts.Router) audit.Verdict {
-			return audit.PassIf(!r.PCP, r.PCP, audit.At("router", 0, map[bool]string{true: "answers", false: "does not answer"}[r.PCP]))
+		Judge: asRouterSays(func(_ *facts.Host, r router.Answers) audit.Verdict {
+			switch {
+			case r.PCP:
+				return audit.Fail(true, audit.At("router", 0, "answers"))
+			case r.PCPDoubt != "":
+				return audit.Unknown(errors.New(r.PCPDoubt))
+			}
+			return audit.Pass(false, audit.At("router", 0, "does not answer"))
 		}),
 	}
 }

@@ -1,8 +1,6 @@
 package checks
 
 import (
-	"strconv"
-
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
@@ -20,23 +18,12 @@ func inetSSHWAN() audit.Check {
 			if err != nil {
 				return sshRefused(err)
 			}
-			ports := []int{}
-			for _, l := range s.Lines("port") {
-				if len(l.Args) > 0 {
-					if n, err := strconv.Atoi(l.Args[0]); err == nil {
-						ports = append(ports, n)
-					}
-				}
-			}
-			if len(ports) == 0 {
-				ports = []int{22}
-			}
 			b, err := firewalls(h)
 			if err != nil {
 				return audit.Unknown(err)
 			}
 			open := len(b.managers) == 0
-			for _, p := range ports {
+			for _, p := range sshPorts(s) {
 				open = open || b.admits("tcp", p, false) || b.admits("tcp", p, true) && !withoutIPv6(h)
 			}
 			if !open {

@@ -1,28 +1,44 @@
 package checks
 
 import (
-	"fmt"
+	"errors"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/router"
 )
 
 func inetUPnP() audit.Check {
 	return audit.Check{
-		ID: "inet.upnp", Title: "The router lets no program open ports by itself", Severity: finding.High,
+		ID: "inet.upnp", Title: "No program has opened a port in the router over UPnP", Severity: finding.High,
 		Why:       "Over UPnP any device in the house opens a door to the Internet, without asking and without anybody seeing it.",
 		Fix:       "Delete the openings that are named, and turn UPnP off in the router, or off for all but the game console.",
 		Reference: []string{"UPnP IGD: WANIPConnection, GetGenericPortMappingEntry", "RFC 6970"},
-		Judge: router(func(r facts.Router) audit.Verdict {
+		Judge: asRouterSays(func(h *facts.Host, r router.Answers) audit.Verdict {
 			var list []string
 			var evidence []finding.Evidence
 			for _, m := range r.Mappings {
-				value := fmt.Sprintf("%s %d to %s:%d (%s)", m.Proto, m.External, m.Client, m.Internal, m.What)
+				if m.Off {
+					continue
+				}
+				value := m.String()
+				// Whatever it leads to, it is open: what cannot be read names it less well only.
+				if what, _, _ := behind(h, r, m); what != "" {
+					value += ": " + what
+				}
 				list = append(list, value)
 				evidence = append(evidence, audit.At("router", 0, value))
 			}
-			return audit.PassIf(len(evidence) == 0, list, evidence...)
+			switch {
+			case len(evidence) > 0:
+				return audit.Fail(list, evidence...)
+			case r.UPnPDoubt != "":
+				return audit.Unknown(errors.New(r.UPnPDoubt))
+			case r.UPnP:
+				return audit.Pass("UPnP is on, and nothing is open", audit.At("router", 0, "lists no opening"))
+			}
+			return audit.Pass("off", audit.At("router", 0, "does not answer to UPnP"))
 		}),
 	}
 }

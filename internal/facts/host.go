@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"gatehouse/internal/router"
 )
 
 // Host is a machine and the Home Assistant on it, as far as they can be read. What was
@@ -32,7 +34,7 @@ type Host struct {
 	// Endpoints are what was observed of the addresses that the owner has named.
 	Endpoints []Endpoint
 	// Router is what the local router said; nil where it was not asked.
-	Router *Router
+	Router *router.Answers
 
 	mu   sync.Mutex
 	memo map[string]any
