@@ -22,6 +22,7 @@ import (
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
 	"gatehouse/internal/report"
+	"gatehouse/internal/router"
 )
 
 // newAuditCommand makes the verb that reads a host and its Home Assistant and says what
@@ -32,8 +33,9 @@ func (a *app) newAuditCommand() *cobra.Command {
 		Use:   "audit",
 		Short: "Check this machine and its Home Assistant, and say what matters first",
 		Long: `Reads the machine and the configuration directory of Home Assistant, judges them by
-every check, and says what to do first. Nothing is changed, started or sent. As root
-it sees everything; as anybody else it says what it could not judge.
+every check, and says what to do first. Nothing is changed or started, and nothing is
+sent but what --url and --router ask. As root it sees everything; as anybody else it
+says what it could not judge.
 
 With --root it reads another file system: a mounted card, an image, a container's.
 Nothing of it is executed, and no symbolic link leads out of it. Home Assistant's
@@ -55,6 +57,10 @@ It counts until the end of that day. What could not be judged cannot be waived.
 at the accounts of Home Assistant and of this machine, with one processor and for a
 stated time. It says whose password was guessed and never which it is.
 
+--router asks the local router, the machine that the default route leads to and nobody
+else, which ports it leads into the house: over UPnP, NAT-PMP and PCP. It takes a few
+seconds at most and changes nothing there.
+
 The exit status is 0 if nothing fails that is as bad as --fail-on says, 1 if something
 does, 3 if nothing does but something as bad could not be judged, 2 if the command line
 or a file is wrong, and 4 if it could not run.`,
@@ -62,6 +68,7 @@ or a file is wrong, and 4 if it could not run.`,
   gatehouse audit --explain acct.uid0-only-root
   gatehouse audit --format html > audit.html
   gatehouse audit --format json > last.json; gatehouse audit --since last.json
+  gatehouse audit --router
   gatehouse audit --root /mnt/card
   gatehouse audit --root backup/data --ha backup/data`,
 		Args: cobra.NoArgs,
@@ -74,6 +81,7 @@ or a file is wrong, and 4 if it could not run.`,
 	f.StringVar(&u.root, "root", "/", "read the file system in `DIR` instead of this machine's")
 	f.StringVar(&u.haDir, "ha", "", "Home Assistant's configuration `DIR` (else the configuration's, else the only one that is found)")
 	f.StringArrayVar(&u.urls, "url", nil, "look at what a stranger sees at this `URL`, too; may be given several times")
+	f.BoolVar(&u.router, "router", false, "ask the local router which ports it leads into the house, too")
 	f.StringVar(&u.format, "format", string(report.Text), "`FORM` of the report: "+words(report.Formats()))
 	f.StringVar(&u.explain, "explain", "", "say all about the check `ID`")
 	f.StringVar(&u.failOn, "fail-on", string(finding.High), "exit with 1 if something of this `SEVERITY` or worse fails: "+words(finding.Severities()))
@@ -100,7 +108,7 @@ type auditing struct {
 
 	root, haDir, format, explain, failOn, since string
 	urls                                        []string
-	noWalk                                      bool
+	noWalk, router                              bool
 	passwords                                   time.Duration
 
 	form    report.Format
@@ -230,6 +238,10 @@ func (u *auditing) openHost(context.Context) error {
 	if sameDirectory(root, "/") {
 		root = "/"
 	}
+	if u.router && root != "/" {
+		tree.Close()
+		return &problem{status: statusUsage, err: errors.New("--router with --root: what is not running here has no router to ask"), hint: "leave one of them out"}
+	}
 	u.root = root
 	u.host = &facts.Host{Tree: tree, Live: root == "/", Root: os.Geteuid() == 0, Now: time.Now()}
 	return nil
@@ -320,11 +332,36 @@ func (u *auditing) namedHome() error {
 // addFacts adds what the host cannot tell by itself.
 func (u *auditing) addFacts(ctx context.Context) error {
 	u.walk()
+	u.askRouter(ctx)
 	return u.observe(ctx)
 }
 
 // walk decides whether the file system is walked through: --no-walk.
 func (u *auditing) walk() { u.host.NoWalk = u.noWalk }
+
+// askRouter asks the local router, and nobody else: --router. Where it cannot be asked,
+// the checks say so.
+func (u *auditing) askRouter(ctx context.Context) {
+	if !u.router {
+		return
+	}
+	said := router.Answers{}
+	gateways, err := u.host.Gateways()
+	switch {
+	case err != nil:
+		said = router.Unasked(err)
+	case len(gateways) == 0:
+		said = router.Unasked(errors.New("no default route leads to a router"))
+	default:
+		var names []string
+		for _, g := range gateways {
+			names = append(names, g.String())
+		}
+		u.app.note("gatehouse: asking the router at %s, over UPnP, NAT-PMP and PCP, which ports it leads into the house", strings.Join(names, " and "))
+		said = router.Ask(ctx, gateways)
+	}
+	u.host.Router = &said
+}
 
 // observe looks at the addresses of --url.
 func (u *auditing) observe(ctx context.Context) error {
