@@ -2,6 +2,7 @@ package checks
 
 import (
 	"errors"
+	"fmt"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
@@ -37,6 +38,16 @@ func inetUPnP() audit.Check {
 				return audit.Unknown(errors.New(r.UPnPDoubt))
 			case r.UPnP:
 				return audit.Pass("UPnP is on, and nothing is open", audit.At("router", 0, "lists no opening"))
+			}
+			if r.UPnPQuiet {
+				// A router may answer from another port than it was asked at.
+				b, err := firewalls(h)
+				if err != nil {
+					return audit.Unknown(fmt.Errorf("the router is silent to UPnP, and it is not known whether the firewall here would let its answer in: %w", err))
+				}
+				if b.v4.Denies {
+					return audit.Unknown(errors.New("the router is silent to UPnP, or the firewall here drops its answer; let in UDP from the router and ask again"))
+				}
 			}
 			return audit.Pass("off", audit.At("router", 0, "does not answer to UPnP"))
 		}),

@@ -30,6 +30,7 @@ import (
 type Answers struct {
 	Self      []string // our own addresses, as the router sees them
 	UPnP      bool     // it offers IGD: programs may open ports
+	UPnPQuiet bool     // it neither answers to UPnP nor refuses it: a firewall of ours that drops answers looks the same
 	UPnPDoubt string   // why it is not known whether it does, or whether these are all mappings
 	Mappings  []Mapping
 	PCP       bool   // it answers to PCP or NAT-PMP
@@ -113,27 +114,39 @@ type answer struct {
 	upnp     igdAnswer
 	pmp      pmpAnswer
 	speaksV4 bool
+	quiet    bool // it neither answers to SSDP nor refuses it
 }
 
 // one asks one router.
 func (a asking) one(ctx context.Context, gateway netip.Addr) answer {
 	said := answer{gateway: gateway, speaksV4: gateway.Is4()}
-	self, err := facing(gateway)
-	if err != nil {
+	unreached := func(err error) answer {
 		err = fmt.Errorf("it cannot be reached: %w", err)
 		said.upnp.err, said.pmp.err = err, err
 		return said
 	}
+	self, err := facing(gateway)
+	if err != nil {
+		return unreached(err)
+	}
 	said.self = self
 	var group sync.WaitGroup
-	door := false
+	door, refuses := false, false
+	if said.speaksV4 {
+		knocked, err := a.knock(ctx, gateway)
+		if err != nil {
+			return unreached(err)
+		}
+		group.Go(func() { refuses = a.refused(knocked) })
+	}
 	group.Go(func() { door = a.opens(ctx, gateway) })
 	group.Go(func() { said.pmp = a.askPMP(ctx, gateway, self) })
 	if said.speaksV4 {
 		group.Go(func() { said.upnp = a.askIGD(ctx, gateway, self) })
 	}
 	group.Wait()
-	said.there = door || said.pmp.there || said.upnp.found
+	said.there = door || refuses || said.pmp.there || said.upnp.found
+	said.quiet = said.speaksV4 && !refuses && !said.upnp.found
 	return said
 }
 
@@ -162,7 +175,7 @@ func together(said []answer) Answers {
 			if s.upnp.err == nil && !s.there {
 				s.upnp.err = errSilent
 			}
-			all.UPnP = all.UPnP || s.upnp.found
+			all.UPnP, all.UPnPQuiet = all.UPnP || s.upnp.found, all.UPnPQuiet || s.quiet
 			for _, m := range s.upnp.mappings {
 				if !slices.Contains(all.Mappings, m) {
 					all.Mappings = append(all.Mappings, m)
@@ -193,7 +206,8 @@ func together(said []answer) Answers {
 		all.Nowhere = ""
 	}
 	if !slices.ContainsFunc(said, func(s answer) bool { return s.speaksV4 }) {
-		all.UPnPDoubt = "the router has no address of IPv4, and UPnP lists openings over IPv4 alone"
+		const only6 = "the router is known by an address of IPv6 alone, and its openings and its address are told over IPv4"
+		all.UPnPDoubt, all.Nowhere = only6, only6
 	}
 	return all
 }

@@ -199,7 +199,7 @@ func TestHonestRouter(t *testing.T) {
 	b.start()
 	got := b.ask()
 	want := []Mapping{{Proto: "TCP", External: 443, Client: "192.168.1.5", Internal: 8123, What: "HA"}, {Proto: "UDP", External: 3074, Client: "192.168.1.9", Internal: 3074, Off: true, What: "a?c"}}
-	if !got.UPnP || !got.PCP || got.UPnPDoubt+got.PCPDoubt+got.Nowhere != "" || got.External != "100.64.7.9" || !slices.Equal(got.Mappings, want) || !slices.Equal(got.Self, []string{"127.0.0.1"}) {
+	if !got.UPnP || !got.PCP || got.UPnPQuiet || got.UPnPDoubt+got.PCPDoubt+got.Nowhere != "" || got.External != "100.64.7.9" || !slices.Equal(got.Mappings, want) || !slices.Equal(got.Self, []string{"127.0.0.1"}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -208,7 +208,7 @@ func TestHonestRouter(t *testing.T) {
 func TestSilentRouter(t *testing.T) {
 	b := &box{t: t}
 	b.start()
-	if got := b.ask(); got.UPnP || got.PCP || got.UPnPDoubt+got.PCPDoubt+got.Nowhere != "" {
+	if got := b.ask(); got.UPnP || got.PCP || !got.UPnPQuiet || got.UPnPDoubt+got.PCPDoubt+got.Nowhere != "" {
 		t.Errorf("there, and off: %+v", got)
 	}
 	b.asking.doors = nil
@@ -219,8 +219,12 @@ func TestSilentRouter(t *testing.T) {
 	closed := listenUDP(t, "127.0.0.1:0")
 	b.asking.pmp = portOf(closed.LocalAddr())
 	closed.Close()
-	if got := b.ask(); got.PCP || got.PCPDoubt != "" || got.UPnPDoubt != "" {
-		t.Errorf("refuses: %+v", got)
+	if got := b.ask(); got.PCP || got.PCPDoubt != "" || got.UPnPDoubt != "" || !got.UPnPQuiet {
+		t.Errorf("refuses PCP: %+v", got)
+	}
+	b.asking.ssdp = b.asking.pmp
+	if got := b.ask(); got.UPnP || got.UPnPDoubt != "" || got.UPnPQuiet {
+		t.Errorf("refuses UPnP: %+v", got)
 	}
 	if got := b.asking.all(t.Context(), nil); got.UPnPDoubt == "" || got.PCPDoubt == "" || got.Nowhere == "" {
 		t.Errorf("no router: %+v", got)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -144,6 +145,33 @@ func (a asking) search(ctx context.Context, gateway, self netip.Addr) (locations
 		}
 	}
 	return locations, found, errors.Join(errs...)
+}
+
+// knock searches at a router alone, by a socket that hears a refusal. It goes before all
+// other searches: a router refuses a few times and then keeps still (Linux: six, then one
+// a second).
+func (a asking) knock(ctx context.Context, gateway netip.Addr) (net.Conn, error) {
+	at := netip.AddrPortFrom(gateway, a.ssdp)
+	c, err := dialer().DialContext(ctx, "udp4", at.String())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(searchRequest(at, searched()[0])); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// refused reports whether a router said that nobody listens where we knocked. Unlike an
+// answer, which may come from any port of the router's, this passes every firewall of ours.
+func (a asking) refused(c net.Conn) bool {
+	defer c.Close()
+	if err := c.SetReadDeadline(time.Now().Add(a.patience)); err != nil {
+		return false
+	}
+	_, err := c.Read(make([]byte, 1))
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (a asking) sendSearch(c net.PacketConn, gateway netip.Addr) error {
