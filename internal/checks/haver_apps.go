@@ -12,9 +12,9 @@ import (
 func haVerApps() audit.Check {
 	return audit.Check{
 		ID: "haver.apps", Title: "The companion apps are new enough", Severity: finding.Med,
-		Why:       "Older apps let other apps on the phone forge where it is, or send the token to the inner address in foreign networks.",
+		Why:       "Older apps let other apps on the phone forge where it is, give the token to a page that is not yours, or send it to the inner address in foreign networks.",
 		Fix:       "Update the app on the phone; delete the device in Home Assistant if it is gone.",
-		Reference: []string{"CVE-2026-54318", "CVE-2026-55844", "CVE-2026-66060", "CVE-2026-66061"},
+		Reference: []string{"CVE-2026-44698", "CVE-2026-54318", "CVE-2026-55844", "CVE-2026-59717", "CVE-2026-66060", "CVE-2026-66061"},
 		Needs:     audit.NeedHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			entries, err := h.HAEntries()

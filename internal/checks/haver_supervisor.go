@@ -12,10 +12,10 @@ import (
 
 func haVerSupervisor() audit.Check {
 	return audit.Check{
-		ID: "haver.supervisor", Title: "The Supervisor does not open add-ons to the whole network", Severity: finding.Crit,
-		Why:       "With an older Supervisor, add-ons on the host's network answer everybody in it without a login.",
-		Fix:       "Update the Supervisor to 2026.03.2 or newer (Settings, System, Updates).",
-		Reference: []string{"CVE-2026-34205"},
+		ID: "haver.supervisor", Title: "The Supervisor is new enough", Severity: finding.Crit,
+		Why:       "With an older Supervisor, add-ons on the host's network answer everybody in it without a login, and an add-on gets past Home Assistant's.",
+		Fix:       "Update the Supervisor to 2026.08.0 or newer (Settings, System, Updates).",
+		Reference: []string{"CVE-2026-34205", "Supervisor 2026.08.0: #7122, #7123"},
 		Needs:     audit.NeedHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			if _, err := h.Stat(h.HADir); err != nil {

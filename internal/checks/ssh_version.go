@@ -12,7 +12,7 @@ import (
 
 func sshVersion() audit.Check {
 	return audit.Check{
-		ID: "ssh.version", Title: "The server has no hole that is known to let strangers in", Severity: finding.Crit,
+		ID: "ssh.version", Title: "The server is mended against regreSSHion and Terrapin", Severity: finding.Crit,
 		Why:       "Through the hole called regreSSHion a stranger could become root without any login; through Terrapin somebody in between weakens the connection. Both were mended in 2023 and 2024.",
 		Fix:       "Install the system's updates (apt update and apt upgrade, or the like), and restart sshd.",
 		Reference: []string{"CVE-2024-6387", "CVE-2023-48795"},

@@ -13,14 +13,16 @@ func wireguardKeyReuse() audit.Check {
 		ID: "wg.key-reuse", Title: "Every key of the VPN is used once, and none is out of a manual", Severity: finding.Crit,
 		Why:       "A key that two devices share cannot be taken from one of them, and a key that stands in a manual is known to everybody.",
 		Fix:       "Make a key of its own for every interface and every device (wg genkey), and replace the other half on the other side.",
-		Reference: []string{"wg(8)", "WireGuard whitepaper 5.4"},
+		Reference: []string{"wg(8)", "wg-quick(8)", "WireGuard whitepaper 5.4"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeWireGuard(h, func(all []facts.WireGuard) any { return len(all) }, func(all []facts.WireGuard) (bad []finding.Evidence, err error) {
 				const zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-				// The public halves of the keys in wg(8) and in the Quick Start.
+				// The public halves of the keys in wg(8), in wg-quick(8), and on WireGuard's
+				// page of ideas.
 				known := []string{zero, "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=", "gN65BkIKy1eCE9pP1wdc8ROUtkHLF2PfAqYdyYBz6EA=",
-					"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="}
+					"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=", "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=",
+					"cL9S5KV5wAy/AsKyYct3qz9BHxe5FYqxlb/eDthF/VY=", "GtL7fZc/bLnqZldpVofMCD6hDjrK28SsdLxevJ+qtKU="}
 				own := map[string]bool{}
 				for _, w := range all {
 					switch {

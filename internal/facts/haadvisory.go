@@ -15,13 +15,19 @@ type HAAdvisory struct {
 	What    string
 }
 
-// HAAdvisories are those that the auditor knows.
+// HAAdvisories are those that the auditor knows: of Home Assistant's page of past
+// advisories, and of the records of the CVE programme, by November 2026. Where the two name
+// different releases, the later one stands here.
 func HAAdvisories() []HAAdvisory {
 	return []HAAdvisory{
 		{"CVE-2026-64824", "core", "2026.7.0", "a backup with a link in it runs code as root when it is restored, also before the onboarding"},
+		{"CVE-2026-91130", "core", "2026.7.0", "names in a card of statistics run as script"},
 		{"CVE-2026-54317", "core", "2026.6.0", "Konnected answers without a login"},
-		{"GHSA-5hxg-r395-fqxx", "core", "2026.6.0", "the name of a backup leads out of its folder"},
+		{"CVE-2026-64825", "core", "2026.6.0", "the name of a backup leads out of its folder"},
+		{"CVE-2026-33044", "core", "2026.1.0", "names on a map run as script"},
+		{"CVE-2026-33045", "core", "2026.1.0", "names in a graph of the history run as script"},
 		{"CVE-2025-62172", "core", "2025.10.2", "names on the energy page run as script"},
+		{"CVE-2025-65713", "core", "2025.8.0", "the downloader writes out of its folder"},
 		{"CVE-2025-25305", "core", "2024.1.6", "some outgoing connections do not check certificates"},
 		{"CVE-2023-50715", "core", "2023.12.3", "the login page lists the accounts to the local network"},
 		{"CVE-2023-41893", "core", "2023.9.0", "a login can be led to a stranger's page"},
@@ -29,13 +35,19 @@ func HAAdvisories() []HAAdvisory {
 		{"CVE-2023-41895", "core", "2023.9.0", "a login link runs a stranger's script"},
 		{"CVE-2023-41896", "core", "2023.9.0", "a login link connects to a stranger's server"},
 		{"CVE-2023-41897", "core", "2023.9.0", "the page can be hidden in another one (clickjacking)"},
-		{"CVE-2023-41899", "core", "2023.9.0", "an add-on's input makes requests of its own"},
-		{"CVE-2023-27482", "core", "2023.3.0", "the Supervisor obeys without a login"},
+		{"CVE-2023-41899", "core", "2023.9.0", "an action for add-ons makes the Supervisor do anything"},
+		{"CVE-2023-27482", "core", "2023.3.2", "the Supervisor obeys without a login"},
+		{"supervisor #7122", "supervisor", "2026.8.0", "an add-on gets past the login of Home Assistant"},
+		{"supervisor #7123", "supervisor", "2026.8.0", "an add-on gives orders to the Supervisor through Home Assistant"},
 		{"CVE-2026-34205", "supervisor", "2026.3.2", "add-ons on the host's network answer the whole network without a login"},
+		{"CVE-2023-27482", "supervisor", "2023.3.3", "it obeys without a login"},
+		{"CVE-2026-59717", "android", "2026.6.1", "an invitation leads to a stranger's login page without showing its name"},
 		{"CVE-2026-66060", "android", "2026.5.3", "any app on the phone forwards the links of tags"},
 		{"CVE-2026-54318", "android", "2026.5.3", "any app on the phone forges the place it is at"},
+		{"CVE-2026-44698", "android", "2026.4.4", "a page inside another one takes the token"},
 		{"CVE-2026-66061", "ios", "2026.5.0", "any app on the phone forwards the links of tags"},
 		{"CVE-2026-55844", "ios", "2026.5.0", "the token goes to the internal address in foreign networks"},
+		{"CVE-2026-44698", "ios", "2026.4.1", "a page inside another one takes the token"},
 	}
 }
 
