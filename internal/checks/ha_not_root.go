@@ -39,7 +39,7 @@ func haProcNotRoot() audit.Check {
 			}
 			units, err := h.HAUnits()
 			for _, u := range units {
-				user, explicit := u.Last("User")
+				user, explicit := u.Last("Service", "User")
 				dynamic := haUnitTrue(u, "DynamicUser")
 				name := user.Value
 				switch {

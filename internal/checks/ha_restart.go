@@ -15,8 +15,8 @@ func haProcRestart() audit.Check {
 		Fix:       "In a drop-in of the unit: Restart=on-failure and RestartForceExitStatus=100, RestartSec=5.",
 		Reference: []string{"systemd.service(5), Restart="},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
-			s, _ := u.Last("Restart")
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
+			s, _ := u.Last("Service", "Restart")
 			if slices.Contains([]string{"always", "on-failure", "on-abnormal"}, s.Value) {
 				return s.Value, nil
 			}

@@ -15,16 +15,16 @@ func haProcDevices() audit.Check {
 		Fix:       "In a drop-in of the unit: DevicePolicy=closed and a DeviceAllow= for each stick; PrivateDevices=yes only where there is none.",
 		Reference: []string{"systemd.resource-control(5), DevicePolicy=", "systemd.exec(5), PrivateDevices="},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
 			if haUnitTrue(u, "PrivateDevices") {
 				return "PrivateDevices", nil
 			}
-			policy, _ := u.Last("DevicePolicy")
+			policy, _ := u.Last("Service", "DevicePolicy")
 			var evidence []finding.Evidence
 			if policy.Value != "closed" && policy.Value != "strict" {
 				evidence = append(evidence, haAtUnit(u, "DevicePolicy"))
 			}
-			for _, s := range u.All("DeviceAllow") {
+			for _, s := range u.All("Service", "DeviceAllow") {
 				for _, wide := range []string{"block-", "/dev/mem", "/dev/sd", "/dev/nvme", "/dev/mmcblk", "char-*", "/dev/kmsg"} {
 					if strings.HasPrefix(s.Value, wide) {
 						evidence = append(evidence, audit.At(s.File, s.Line, "DeviceAllow="+s.Value))

@@ -18,23 +18,23 @@ func haProcFiles() audit.Check {
 		Fix:       "In a drop-in of the unit: ProtectSystem=strict, ReadWritePaths= with the configuration directory, ProtectHome=yes (read-only or tmpfs if the configuration is in a home), PrivateTmp=yes, UMask=0077.",
 		Reference: []string{"systemd.exec(5), ProtectSystem=", "systemd-analyze(1), security"},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
 			on, evidence := haWanting(u, "PrivateTmp")
 			dynamic := haUnitTrue(u, "DynamicUser") // implies strict and a /tmp of its own
 			if dynamic {
 				evidence = nil
 			}
-			if s, _ := u.Last("ProtectSystem"); s.Value != "strict" && !dynamic {
+			if s, _ := u.Last("Service", "ProtectSystem"); s.Value != "strict" && !dynamic {
 				evidence = append(evidence, haAtUnit(u, "ProtectSystem"))
 			}
-			if s, _ := u.Last("ProtectHome"); !haYes(s.Value) && s.Value != "read-only" && s.Value != "tmpfs" {
+			if s, _ := u.Last("Service", "ProtectHome"); !haYes(s.Value) && s.Value != "read-only" && s.Value != "tmpfs" {
 				evidence = append(evidence, haAtUnit(u, "ProtectHome"))
 			}
-			mask, _ := u.Last("UMask")
+			mask, _ := u.Last("Service", "UMask")
 			if bits, err := strconv.ParseUint(mask.Value, 8, 32); err != nil || bits&0o027 != 0o027 {
 				evidence = append(evidence, haAtUnit(u, "UMask"))
 			}
-			for _, s := range u.All("ReadWritePaths") {
+			for _, s := range u.All("Service", "ReadWritePaths") {
 				for _, dir := range strings.Fields(s.Value) {
 					if slices.Contains([]string{"/", "/etc", "/usr", "/var", "/home", "/root", "/boot"}, path.Clean(strings.TrimLeft(dir, "-+"))) {
 						evidence = append(evidence, audit.At(s.File, s.Line, "ReadWritePaths="+s.Value))

@@ -13,7 +13,7 @@ func haProcKernel() audit.Check {
 		Fix:       "In a drop-in of the unit: ProtectKernelTunables=, ProtectKernelModules=, ProtectKernelLogs=, ProtectControlGroups=, ProtectClock=, ProtectHostname=, LockPersonality=, RestrictRealtime= and RestrictNamespaces=, all yes.",
 		Reference: []string{"systemd.exec(5), ProtectKernelTunables=", "systemd-analyze(1), security"},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
 			return haWanting(u, "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock", "ProtectHostname",
 				"LockPersonality", "RestrictRealtime", "RestrictNamespaces")
 		}),

@@ -13,8 +13,8 @@ func haProcNet() audit.Check {
 		Fix:       "In a drop-in of the unit: SocketBindDeny=any with a SocketBindAllow= for each port (8123, 1900, 5353, 21063 for HomeKit), or IPAddressDeny= for what is not in the house.",
 		Reference: []string{"systemd.resource-control(5), SocketBindAllow=", "systemd.resource-control(5), IPAddressDeny="},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
-			deny, binds := u.All("IPAddressDeny"), u.All("SocketBindDeny")
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
+			deny, binds := u.All("Service", "IPAddressDeny"), u.All("Service", "SocketBindDeny")
 			if len(deny) > 0 || len(binds) > 0 {
 				return "limited", nil
 			}

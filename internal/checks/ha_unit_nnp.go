@@ -16,9 +16,9 @@ func haProcPrivileges() audit.Check {
 		Fix:       "In a drop-in of the unit: NoNewPrivileges=yes, RestrictSUIDSGID=yes, CapabilityBoundingSet= with only what is needed (CAP_NET_RAW for dhcp and ping, CAP_NET_ADMIN for bluetooth, in AmbientCapabilities= too).",
 		Reference: []string{"systemd.exec(5), NoNewPrivileges=", "systemd-analyze(1), security"},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
 			on, evidence := haWanting(u, "NoNewPrivileges", "RestrictSUIDSGID")
-			if len(u.All("CapabilityBoundingSet")) == 0 {
+			if len(u.All("Service", "CapabilityBoundingSet")) == 0 {
 				return on, append(evidence, haAtUnit(u, "CapabilityBoundingSet"))
 			}
 			words := haUnitWords(u, "CapabilityBoundingSet")

@@ -15,9 +15,9 @@ func haProcSyscalls() audit.Check {
 		Fix:       "In a drop-in of the unit: SystemCallFilter=@system-service, SystemCallArchitectures=native, RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK, with AF_BLUETOOTH and AF_PACKET where bluetooth and dhcp are in use.",
 		Reference: []string{"systemd.exec(5), SystemCallFilter=", "systemd-analyze(1), security"},
 		Needs:     audit.NeedHA | audit.NeedHost,
-		Judge: haUnit(func(u facts.HAUnit) (string, []finding.Evidence) {
+		Judge: haUnit(func(u facts.Unit) (string, []finding.Evidence) {
 			var evidence []finding.Evidence
-			if s, _ := u.Last("SystemCallArchitectures"); s.Value != "native" {
+			if s, _ := u.Last("Service", "SystemCallArchitectures"); s.Value != "native" {
 				evidence = append(evidence, haAtUnit(u, "SystemCallArchitectures"))
 			}
 			calls := haUnitWords(u, "SystemCallFilter")

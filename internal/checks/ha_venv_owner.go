@@ -35,7 +35,7 @@ func haProcVenv() audit.Check {
 				if err != nil {
 					return audit.Unknown(err)
 				}
-				name, _ := u.Last("User")
+				name, _ := u.Last("Service", "User")
 				uid := uint32(0)
 				for _, a := range users {
 					if a.Name == name.Value || strconv.Itoa(a.UID) == name.Value {

@@ -64,7 +64,7 @@ func haVerPython() audit.Check {
 }
 
 // haVenv is the environment of Python that a unit starts Home Assistant from.
-func haVenv(u facts.HAUnit) string {
+func haVenv(u facts.Unit) string {
 	program, _, _ := strings.Cut(u.Start().Value, " ")
 	return path.Dir(path.Dir(strings.TrimLeft(program, "-@:+!")))
 }

@@ -81,7 +81,7 @@ func accountsThatRunHA(h *facts.Host, users []facts.User) (names []string, conta
 		return nil, false, err
 	}
 	for _, unit := range units {
-		who, _ := unit.Last("User")
+		who, _ := unit.Last("Service", "User")
 		name := who.Value
 		if _, instance, ok := strings.Cut(strings.TrimSuffix(unit.Name, ".service"), "@"); ok && (name == "%i" || name == "%I") {
 			name = instance

@@ -18,7 +18,7 @@ func homeAssistantProcess() []audit.Check {
 }
 
 // haUnit judges each unit that starts Home Assistant.
-func haUnit(judge func(u facts.HAUnit) (effective string, evidence []finding.Evidence)) func(*facts.Host) audit.Verdict {
+func haUnit(judge func(u facts.Unit) (effective string, evidence []finding.Evidence)) func(*facts.Host) audit.Verdict {
 	return func(h *facts.Host) audit.Verdict {
 		units, err := h.HAUnits()
 		if err != nil {
@@ -39,8 +39,8 @@ func haUnit(judge func(u facts.HAUnit) (effective string, evidence []finding.Evi
 }
 
 // haUnitTrue reports whether a setting of a unit is on.
-func haUnitTrue(u facts.HAUnit, key string) bool {
-	s, _ := u.Last(key)
+func haUnitTrue(u facts.Unit, key string) bool {
+	s, _ := u.Last("Service", key)
 	return haYes(s.Value)
 }
 
@@ -51,16 +51,17 @@ func haYes(v string) bool {
 
 // haAtUnit is where a setting of a unit stands, or where the unit starts Home Assistant if
 // it does not.
-func haAtUnit(u facts.HAUnit, key string) finding.Evidence {
-	s, explicit := u.Last(key)
+func haAtUnit(u facts.Unit, key string) finding.Evidence {
+	s, explicit := u.Last("Service", key)
 	if !explicit {
+		s = u.Start()
 		return audit.At(s.File, s.Line, key+" is not set")
 	}
 	return audit.At(s.File, s.Line, key+"="+s.Value)
 }
 
 // haWanting are the settings that should be on and are not.
-func haWanting(u facts.HAUnit, keys ...string) (effective string, evidence []finding.Evidence) {
+func haWanting(u facts.Unit, keys ...string) (effective string, evidence []finding.Evidence) {
 	var on []string
 	for _, key := range keys {
 		if haUnitTrue(u, key) {
@@ -73,8 +74,8 @@ func haWanting(u facts.HAUnit, keys ...string) (effective string, evidence []fin
 }
 
 // haUnitWords are the words of a list of a unit, in order.
-func haUnitWords(u facts.HAUnit, key string) (words []string) {
-	for _, s := range u.All(key) {
+func haUnitWords(u facts.Unit, key string) (words []string) {
+	for _, s := range u.All("Service", key) {
 		words = append(words, strings.Fields(s.Value)...)
 	}
 	return words

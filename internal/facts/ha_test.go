@@ -170,15 +170,31 @@ DeviceAllow=b
 [Service]
 ExecStart=/usr/bin/docker run homeassistant
 -- etc/systemd/system/gone.service -> /dev/null --
+-- etc/systemd/system/dangling.service -> /srv/nowhere --
+-- usr/lib/systemd/system/home-assistant@.service --
+[Service]
+User=%i
+ExecStart=/srv/%i/bin/hass
+-- usr/lib/systemd/system/home-.service.d/10-all.conf --
+[Service]
+UMask=0077
+-- etc/systemd/system/multi-user.target.wants/home-assistant@olga.service -> /usr/lib/systemd/system/home-assistant@.service --
 `)
 	all, err := h.HAUnits()
-	if err != nil || len(all) != 1 {
+	if err != nil || len(all) != 2 {
 		t.Fatalf("%v, %v", all, err)
 	}
-	if u, explicit := all[0].Last("User"); !explicit || u != (HASetting{"two", "/etc/systemd/system/ha.service.d/50-x.conf", 2}) {
+	if u, explicit := all[0].Last("Service", "User"); !explicit || u != (UnitSetting{"Service", "User", "two", "/etc/systemd/system/ha.service.d/50-x.conf", 2}) {
 		t.Errorf("user %v", u)
 	}
-	if d := all[0].All("DeviceAllow"); len(d) != 1 || d[0].Value != "b" {
+	instance := all[1]
+	if u, _ := instance.Last("Service", "User"); instance.Name != "home-assistant@olga.service" || u.Value != "olga" || instance.Start().Value != "/srv/olga/bin/hass" {
+		t.Errorf("instance %v", instance)
+	}
+	if m, _ := instance.Last("Service", "UMask"); m.Value != "0077" {
+		t.Errorf("the drop-in for all that begin alike says %v", m)
+	}
+	if d := all[0].All("Service", "DeviceAllow"); len(d) != 1 || d[0].Value != "b" {
 		t.Errorf("devices %v", d)
 	}
 	if s := all[0].Start(); s.Line != 5 || !strings.HasSuffix(s.Value, "-c /config") {

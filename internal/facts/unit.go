@@ -51,6 +51,14 @@ func (u Unit) Last(section, key string) (UnitSetting, bool) {
 	return all[len(all)-1], true
 }
 
+// Start is the line that starts it; without one, the beginning of its file.
+func (u Unit) Start() UnitSetting {
+	if all := u.All("Service", "ExecStart"); len(all) > 0 {
+		return all[0]
+	}
+	return UnitSetting{File: u.File, Line: 1}
+}
+
 // unitDirs are the folders of units, the strongest first. What generators write is none
 // of a system that lies still.
 func unitDirs() []string {
@@ -167,8 +175,30 @@ func (h *Host) Unit(name string) (Unit, error) {
 		if err := h.readUnit(&u, u.File); err != nil {
 			return u, err
 		}
-		return u, h.readDropIns(&u, files)
+		if err := h.readDropIns(&u, dropInNames(files)); err != nil {
+			return u, err
+		}
+		if name, _, ok := strings.Cut(rest, "."); instance && ok && name != "" {
+			fill := strings.NewReplacer("%%", "%%", "%i", name, "%I", name)
+			for n := range u.Settings {
+				u.Settings[n].Value = fill.Replace(u.Settings[n].Value)
+			}
+		}
+		return u, nil
 	})
+}
+
+// dropInNames are the names whose folders of drop-ins hold for a unit, the strongest first:
+// its own, those of all that begin alike up to a hyphen, and its kind's.
+func dropInNames(files []string) []string {
+	all := slices.Clone(files)
+	stem, ext := strings.TrimSuffix(files[0], path.Ext(files[0])), path.Ext(files[0])
+	for n := len(stem) - 1; n > 0; n-- {
+		if stem[n] == '-' && n < len(stem)-1 {
+			all = append(all, stem[:n+1]+ext)
+		}
+	}
+	return append(all, strings.TrimPrefix(ext, "."))
 }
 
 func (h *Host) readDropIns(u *Unit, files []string) error {
@@ -212,15 +242,18 @@ func (h *Host) readUnit(u *Unit, file string) error {
 	return parseUnit(u, t)
 }
 
-// parseUnit adds the settings of a file. An empty value resets.
+// parseUnit adds the settings of a file. An empty value resets; that no capability is left
+// is a value. What stands before the first section is none of systemd's business.
 func parseUnit(u *Unit, t Text) error {
 	return unitLines(t, func(s UnitSetting) error {
 		if s.Section == "" {
-			return fmt.Errorf("%s:%d: not a setting", s.File, s.Line)
+			return nil
 		}
 		if s.Value == "" {
 			u.Settings = slices.DeleteFunc(u.Settings, func(o UnitSetting) bool { return o.Section == s.Section && o.Key == s.Key })
-			return nil
+			if s.Key != "CapabilityBoundingSet" {
+				return nil
+			}
 		}
 		u.Settings = append(u.Settings, s)
 		return nil
