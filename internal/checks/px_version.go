@@ -2,6 +2,9 @@ package checks
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
@@ -16,28 +19,50 @@ func proxyVersion() audit.Check {
 		Reference: []string{"Debian Security Tracker", "apt-get(8)", "CIS Debian 12 1.2.2.1"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			updates, err := h.SecurityUpdates([]string{"nginx", "nginx-common", "apache2", "apache2-bin", "haproxy", "caddy", "traefik"})
+			installed, err := h.Packages()
 			if err != nil {
 				if _, statErr := h.Stat("/var/lib/dpkg"); proxyMissing(statErr) {
 					return proxyWithoutPackages(h, err)
 				}
 				return audit.Unknown(err)
 			}
-			if len(updates) == 0 {
+			said := []string{}
+			var good, bad []finding.Evidence
+			var foreign error
+			for _, p := range installed {
+				if !p.Installed || !slices.Contains([]string{"nginx", "nginx-common", "apache2", "apache2-bin", "haproxy", "caddy", "traefik"}, p.Name) {
+					continue
+				}
+				said = append(said, p.Name+" "+p.Version)
+				good = append(good, packageEvidence(p, ""))
+				// Debian's and Ubuntu's packages have a revision; nginx.org's says "-1~bookworm".
+				if !strings.Contains(p.Version, "-") || strings.Contains(p.Version, "-1~") {
+					foreign = fmt.Errorf("%s %s is not of the distribution, whose security archive knows nothing of it", p.Name, p.Version)
+				}
+			}
+			if len(said) == 0 {
 				return proxyWithoutPackages(h, errors.New("the proxy was not installed as a package, so what is newer is not known"))
 			}
-			said := []string{}
-			var bad, good []finding.Evidence
-			for _, u := range updates {
-				said = append(said, u.Name+" "+u.Installed)
-				if u.Newer != "" {
-					bad = append(bad, audit.At("/var/lib/dpkg/status", u.Line, u.Name+" "+u.Installed+", the security archive has "+u.Newer))
-				} else {
-					good = append(good, audit.At("/var/lib/dpkg/status", u.Line, u.Name+" "+u.Installed))
+			pending, err := h.PendingUpdates()
+			if err != nil {
+				return audit.Unknown(err)
+			}
+			for _, u := range pending {
+				if slices.Contains(said, u.Package.Name+" "+u.Package.Version) {
+					bad = append(bad, packageEvidence(u.Package, ", the security archive has "+u.Newer))
 				}
 			}
 			if len(bad) > 0 {
 				return audit.Fail(said, bad...)
+			}
+			age, _, err := listsAge(h)
+			switch {
+			case foreign != nil:
+				return audit.Unknown(foreign)
+			case err != nil:
+				return audit.Unknown(err)
+			case age > week:
+				return audit.Unknown(fmt.Errorf("%s: what apt heard is %d days old", facts.AptListsDir, int(age.Hours()/24)))
 			}
 			return audit.Pass(said, good...)
 		},

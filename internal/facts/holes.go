@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// TrackerFile is where the owner may put Debian's list of known holes.
+// TrackerFile is where the owner may put Debian's list of known holes, which the security
+// tracker gives to everybody at /tracker/data/json; docs/audit.md says how.
 const TrackerFile = "/var/cache/gatehouse/debian-security-tracker.json"
 
 // maxTracker bounds that list, in bytes; trackerFresh is how long it is good for.
@@ -96,7 +97,21 @@ func openHoles(data, suite string, installed []Package) ([]OpenHole, error) {
 		if n := strings.LastIndex(p.Version, "+b"); n > 0 && isNumber(p.Version[n+2:]) {
 			p.Version = p.Version[:n]
 		}
+		if strings.HasPrefix(source, "linux-signed-") { // the kernel with a signature: 6.1.170+3 for 6.1.170-3
+			if n := strings.LastIndexByte(p.Version, '+'); n > 0 {
+				p.Version = p.Version[:n] + "-" + p.Version[n+1:]
+			}
+			source = "linux"
+		}
 		bySource[source] = append(bySource[source], p)
+	}
+	// Kernels stand beside each other, and the newest is started; of everything else the
+	// oldest part counts.
+	for source, all := range bySource {
+		slices.SortStableFunc(all, func(a, b Package) int { return comparePackageVersions(a.Version, b.Version) })
+		if source == "linux" {
+			slices.Reverse(all)
+		}
 	}
 	var all []OpenHole
 	d := jsontext.NewDecoder(strings.NewReader(data))
