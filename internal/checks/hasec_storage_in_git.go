@@ -38,6 +38,15 @@ func haSecGit() audit.Check {
 					evidence = append(evidence, audit.At(h.HAPath(".git/index"), 0, name))
 				}
 			}
+			for _, name := range git.History {
+				if haPrivate(name) && !slices.Contains(git.Tracked, name) {
+					bad = append(bad, name)
+					evidence = append(evidence, audit.At(h.HAPath(".git"), 0, name+" is in the history"))
+				}
+			}
+			if git.Unread != nil && len(evidence) == 0 {
+				return audit.Unknown(git.Unread)
+			}
 			files, err := h.HAWalk()
 			if err != nil && len(evidence) == 0 {
 				return audit.Unknown(err)

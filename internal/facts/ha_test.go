@@ -209,6 +209,19 @@ func FuzzGitIndex(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { _, _ = gitIndex(data) })
 }
 
+// No pack, and no difference in it, makes the reader crash or read beyond it.
+func FuzzGitPack(f *testing.F) {
+	f.Add([]byte("PACK\x00\x00\x00\x02\x00\x00\x00\x01\x95\x01x\x9c\x03\x00\x00\x00\x00\x01"), []byte("\xfftOc\x00\x00\x00\x02"), int64(12))
+	f.Add([]byte("PACK00000000\x65\x0c"), []byte("\x05\x05\x90\x05"), int64(12))
+	f.Fuzz(func(t *testing.T, pack, other []byte, at int64) {
+		s := gitStore{left: 1 << 20}
+		_, _ = s.packed(gitPack{data: pack, offsets: map[string]int64{}}, at, false, 0)
+		_, _ = gitPackIndex(other)
+		_, _ = gitTree(other)
+		_, _ = gitDelta(pack, other)
+	})
+}
+
 // Nothing that lies in the configuration directory makes a reader crash.
 func FuzzHAStorage(f *testing.F) {
 	f.Add([]byte(`{"key":"auth","data":{"users":[{"id":"a","group_ids":null}],"credentials":[{"data":1}],"refresh_tokens":[{"created_at":"x"}]}}`))

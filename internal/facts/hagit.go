@@ -13,9 +13,11 @@ import (
 type HAGit struct {
 	Tracked []string // names below it
 	Ignored func(name string) bool
+	History []string // names that any commit has ever held
+	Unread  error    // why the history could not be looked through
 }
 
-// HAGit reads the index and .gitignore of the configuration directory; the error wraps
+// HAGit reads the index, the history and .gitignore of the configuration directory; the error wraps
 // fs.ErrNotExist where it is not kept in git.
 func (h *Host) HAGit() (HAGit, error) {
 	return remember(h, "ha git", func() (HAGit, error) {
@@ -50,6 +52,7 @@ func (h *Host) HAGit() (HAGit, error) {
 			lines = append(lines, t.Lines...)
 		}
 		g.Ignored = func(name string) bool { return gitIgnored(lines, name) }
+		g.History, g.Unread = h.gitHistory(h.HAPath(".git/objects"))
 		return g, nil
 	})
 }
