@@ -2,6 +2,8 @@ package checks
 
 import (
 	"errors"
+	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ func tlsRenewal() audit.Check {
 	return audit.Check{
 		ID: "tls.renewal", Title: "The certificate is renewed by itself, and the proxy hears of it", Severity: finding.High,
 		Why:       "Certificates last three months. One that nobody renews, or that the proxy does not load, locks everybody out on the worst day.",
-		Fix:       "Enable certbot.timer (or the job of acme.sh), and add a deploy hook that reloads the proxy in /etc/letsencrypt/renewal-hooks/deploy.",
+		Fix:       "Enable certbot.timer (or the job of acme.sh), and add a deploy hook that reloads the proxy in /etc/letsencrypt/renewal-hooks/deploy. Where renewals fail, certbot renew says why.",
 		Reference: []string{"certbot: automated renewals, renewal hooks", "RFC 8555", "Caddy: automatic HTTPS"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
@@ -69,6 +71,19 @@ func tlsRenewal() audit.Check {
 				} else if !reloads {
 					bad = append(bad, audit.At(name, 0, "nothing reloads the proxy after a renewal"))
 				}
+				leaf := "/etc/letsencrypt/live/" + strings.TrimSuffix(path.Base(name), ".conf") + "/cert.pem"
+				if all, err := h.Certificates(leaf); err == nil {
+					bad = append(bad, overdue(h, leaf, all[0])...)
+				} else if !proxyMissing(err) {
+					errs = append(errs, err)
+				}
+			}
+			if len(lineages) > 0 {
+				failed, err := certbotFailed(h)
+				if err != nil {
+					errs = append(errs, err)
+				}
+				bad = append(bad, failed...)
 			}
 			for _, u := range used {
 				if strings.HasPrefix(u.File, "/etc/letsencrypt/") {
@@ -86,6 +101,7 @@ func tlsRenewal() audit.Check {
 				if scheduled == "" {
 					bad = append(bad, audit.At(u.File, 0, "no timer and no job renews it"))
 				}
+				bad = append(bad, overdue(h, u.File, all[0])...)
 			}
 			switch {
 			case len(bad) > 0:
@@ -98,6 +114,41 @@ func tlsRenewal() audit.Check {
 			return audit.Pass(said)
 		},
 	}
+}
+
+// overdue says that a certificate should have been renewed by now: programs begin when a
+// third of its time is left, and try every day.
+func overdue(h *facts.Host, file string, c facts.Certificate) []finding.Evidence {
+	whole, left := c.NotAfter.Sub(c.NotBefore), c.NotAfter.Sub(h.Now)
+	if left*9 >= whole*2 {
+		return nil
+	}
+	const day = 24 * time.Hour
+	if left < 0 {
+		return []finding.Evidence{audit.At(file, 0, "ended on "+c.NotAfter.Format(time.DateOnly)+", so the renewals failed")}
+	}
+	return []finding.Evidence{audit.At(file, 0, fmt.Sprintf("%d days are left of %d, so the renewals failed", left/day, whole/day))}
+}
+
+// certbotFailed says that certbot's last run renewed something in vain, by its newest log.
+func certbotFailed(h *facts.Host) ([]finding.Evidence, error) {
+	const log = "/var/log/letsencrypt/letsencrypt.log"
+	t, err := h.Text(log)
+	if proxyMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for n, line := range slices.Backward(t.Lines) {
+		if _, after, ok := strings.Cut(line, " renew failure(s), "); ok && strings.Contains(after, "parse failure(s)") {
+			return []finding.Evidence{audit.At(log, n+1, strings.TrimSpace(line))}, nil
+		}
+		if strings.Contains(line, "no renewal failures") || strings.Contains(line, "certbot version:") { // where a run begins
+			return nil, nil
+		}
+	}
+	return nil, nil
 }
 
 // renewalJob is what renews certificates by itself; empty if nothing does.

@@ -47,33 +47,17 @@ func haOption(h *facts.Host, s ha.Settings, name, value string) (at finding.Evid
 	return audit.At(h.HAPath(file), s.Line, name+" is not set: "+value), false
 }
 
-// haProxies are the lines of the proxies on this host that hand requests on to Home
-// Assistant.
+// haProxies are the statements of the proxies on this host that hand requests on to Home
+// Assistant's port itself; a gateway in between is none of them.
 func haProxies(h *facts.Host, port int) ([]finding.Evidence, error) {
-	if h.HAOnly {
-		return nil, nil
-	}
+	sites, err := h.ProxySites()
 	var found []finding.Evidence
-	var errs []error
-	for _, pattern := range []string{"/etc/nginx/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*", "/etc/apache2/sites-enabled/*",
-		"/etc/httpd/conf.d/*.conf", "/etc/caddy/Caddyfile", "/etc/haproxy/haproxy.cfg", "/etc/traefik/*.yml", "/etc/traefik/*.yaml", "/etc/traefik/*.toml"} {
-		files, err := h.Glob(pattern)
-		errs = append(errs, err)
-		for _, file := range files {
-			t, err := h.Text(file)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			for n, line := range t.Lines {
-				line = strings.TrimSpace(line)
-				if !strings.HasPrefix(line, "#") && haNamesPort(line, port) {
-					found = append(found, audit.At(file, n+1, haWithoutLogin(line)))
-				}
-			}
+	for _, s := range sites {
+		if haNamesPort(s.Upstream, port) {
+			found = append(found, audit.At(s.File, s.Line, haWithoutLogin(s.Statement)))
 		}
 	}
-	return found, errors.Join(errs...)
+	return found, err
 }
 
 // haNamesPort reports whether a line says ":8123" with nothing that makes another number of it.

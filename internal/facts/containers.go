@@ -355,6 +355,7 @@ type dockerConfig struct {
 		Image  string
 		User   string
 		Env    []string
+		Cmd    []string
 		Labels map[string]string
 	}
 }
@@ -434,6 +435,7 @@ func containerOf(file string, c dockerConfig, host dockerHostConfig) ContainerSp
 	add("image", c.Config.Image)
 	add("user", c.Config.User)
 	add("environment", c.Config.Env...)
+	add("command", c.Config.Cmd...)
 	add("volumes", host.Binds...)
 	for _, m := range host.Mounts {
 		mode := "rw"
