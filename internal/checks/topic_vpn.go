@@ -15,7 +15,7 @@ func vpn() []audit.Check {
 	return []audit.Check{
 		wireguardKeyPerms(), wireguardKeyReuse(),
 		wireguardAllowedIPs(), wireguardHooks(), vpnOther(),
-		wireguardSaveConfig(), wireguardPSK(),
+		wireguardSaveConfig(), wireguardPSK(), wireguardPort(),
 	}
 }
 
