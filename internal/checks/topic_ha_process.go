@@ -13,7 +13,7 @@ import (
 func homeAssistantProcess() []audit.Check {
 	return []audit.Check{
 		haProcNotRoot(), haProcPrivileges(), haProcFiles(), haProcKernel(), haProcSyscalls(), haProcDevices(), haProcVenv(),
-		haProcNet(), haProcInstall(), haProcRestart(),
+		haProcNet(), haProcInstall(), haProcRestart(), haProcScore(),
 	}
 }
 
