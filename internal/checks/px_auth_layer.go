@@ -73,8 +73,12 @@ func proxyAuthLayer() audit.Check {
 						return badly(no, wide...)
 					}
 					return well(yes, asks...)
+				case "Apache":
+					return apacheAuthLayer(s, yes, no)
+				case "HAProxy":
+					return haproxyAuthLayer(s, yes, no)
 				}
-				return throughProxy{none: true}
+				return traefikAuthLayer(h, s, yes, no)
 			})
 		},
 	}
@@ -95,4 +99,107 @@ func nginxAsks(p facts.NginxPlace) bool {
 // reach.
 func wideException(path string) bool {
 	return slices.Contains([]string{"", "/", "/api", "/auth", "/auth/login_flow", "/api/websocket", "/api/hassio"}, strings.TrimRight(strings.Trim(path, "^$"), "*/.")) || path == "/"
+}
+
+// apacheAuthLayer looks for the places that let everybody past Apache's sign-in.
+func apacheAuthLayer(s facts.ProxySite, yes, no string) throughProxy {
+	var asks, wide []facts.Directive
+	for _, block := range s.Blocks {
+		everyDirective(block, func(d facts.Directive) {
+			switch {
+			case d.Name == "authtype" && !strings.EqualFold(d.Arg(0), "none"):
+				asks = append(asks, d)
+			case (d.Name == "location" || d.Name == "locationmatch") && wideException(strings.TrimPrefix(d.Arg(len(d.Args)-1), "^")):
+				for _, inner := range d.Block {
+					if inner.Name == "authtype" && strings.EqualFold(inner.Arg(0), "none") || inner.Name == "satisfy" && strings.EqualFold(inner.Arg(0), "any") ||
+						inner.Name == "require" && strings.EqualFold(inner.Arg(0), "all") && strings.EqualFold(inner.Arg(1), "granted") {
+						wide = append(wide, inner)
+					}
+				}
+			}
+		})
+	}
+	switch {
+	case len(asks) == 0:
+		return throughProxy{none: true}
+	case len(wide) > 0:
+		return badly(no, wide...)
+	}
+	return well(yes, asks...)
+}
+
+// haproxyAuthLayer looks for the conditions under which HAProxy asks nobody.
+func haproxyAuthLayer(s facts.ProxySite, yes, no string) throughProxy {
+	paths := map[string][]string{} // of the lists by name
+	var asks, wide []facts.Directive
+	for _, block := range s.Blocks {
+		for _, d := range facts.Named(block, "acl") {
+			if strings.HasPrefix(d.Arg(1), "path") {
+				paths[d.Arg(0)] = append(paths[d.Arg(0)], d.Args[2:]...)
+			}
+		}
+	}
+	for _, block := range s.Blocks {
+		for _, d := range facts.Named(block, "http-request") {
+			if d.Arg(0) != "auth" {
+				continue
+			}
+			asks = append(asks, d)
+			but := slices.Index(d.Args, "unless")
+			for n, w := range d.Args {
+				name, turned := strings.CutPrefix(w, "!")
+				except := turned || but >= 0 && n > but
+				if except && slices.ContainsFunc(paths[name], wideException) || but >= 0 && n > but && strings.HasPrefix(w, "/") && wideException(w) {
+					wide = append(wide, d)
+					break
+				}
+			}
+		}
+	}
+	switch {
+	case len(asks) == 0:
+		return throughProxy{none: true}
+	case len(wide) > 0:
+		return badly(no, wide...)
+	}
+	return well(yes, asks...)
+}
+
+// traefikAuthLayer looks for routers that go past those that ask.
+func traefikAuthLayer(h *facts.Host, s facts.ProxySite, yes, no string) throughProxy {
+	t, err := h.Traefik()
+	if err != nil {
+		return throughProxy{err: err}
+	}
+	routers := traefikRouters(t)
+	asked, unknown := false, facts.Nested{}
+	var wide []facts.Directive
+	for _, r := range routers {
+		if r.service == "api@internal" {
+			continue
+		}
+		asked = asked || r.asks
+		if r.unknown {
+			unknown = r.at
+		}
+	}
+	for _, r := range routers {
+		if r.asks || r.service == "api@internal" {
+			continue
+		}
+		for n, part := range strings.Split(r.rule, "`") {
+			if n%2 == 1 && strings.HasPrefix(part, "/") && wideException(part) {
+				wide = append(wide, facts.Directive{Name: "rule", Args: []string{r.rule}, File: r.at.File, Line: r.at.Line})
+			}
+		}
+	}
+	switch {
+	case !asked && unknown.File != "":
+		return unsure(s, facts.Directive{File: unknown.File, Line: unknown.Line}, "what stands before this router is said elsewhere")
+	case !asked:
+		return throughProxy{none: true}
+	case len(wide) > 0:
+		return badly(no, wide...)
+	}
+	return well(yes)
 }

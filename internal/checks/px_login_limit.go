@@ -21,14 +21,17 @@ func proxyLoginLimit() audit.Check {
 				var limits []facts.Directive
 				switch s.Proxy {
 				case "nginx":
-					for _, path := range []string{"/auth/login_flow", "/auth/token"} {
+					for _, path := range []string{"/auth/login_flow", "/auth/token", "/api/webhook/x"} {
 						place := s.Server.Place
 						if l, ok := nginxLocation(s.Server, path); ok {
 							place = l.Place
 						}
 						all := place.Effective("limit_req")
 						if len(all) == 0 {
-							return badly(no + " at " + path)
+							return badly(no + " at " + strings.TrimSuffix(path, "/x"))
+						}
+						if d, ok := place.Last("limit_req_dry_run"); ok && d.Arg(0) == "on" {
+							return badly(no+": only counted", d)
 						}
 						limits = append(limits, all...)
 					}

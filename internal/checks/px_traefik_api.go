@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -44,31 +45,18 @@ func proxyTraefikAPI() audit.Check {
 					bad = append(bad, audit.At(s.File, s.Line, "providers.docker.exposedByDefault is true unless it is said"))
 				}
 			}
-			for _, all := range [][]facts.Nested{t.Dynamic, t.Compose} {
-				labels := map[string]facts.Nested{}
-				for _, s := range all {
-					name, value := s.Path, s.Value
-					if _, label, ok := strings.Cut(name, ".labels."); ok {
-						name = label
-						if k, v, ok := strings.Cut(value, "="); ok {
-							name, value = strings.ToLower(k), v
-						}
-						name = strings.TrimPrefix(name, "traefik.")
-					}
-					s.Value = value
-					labels[name] = s
+			var unknown error
+			for name, r := range traefikRouters(t) {
+				switch {
+				case r.service != "api@internal" || r.asks:
+				case r.unknown:
+					unknown = fmt.Errorf("%s:%d: what stands before the dashboard's router %s is said elsewhere", r.serviceAt.File, r.serviceAt.Line, name)
+				default:
+					bad = append(bad, audit.At(r.serviceAt.File, r.serviceAt.Line, "the dashboard's router "+name+" asks nobody who he is"))
 				}
-				for name, s := range labels {
-					if router, ok := strings.CutSuffix(name, ".service"); ok && s.Value == "api@internal" {
-						guarded := false
-						for other := range labels {
-							guarded = guarded || strings.HasPrefix(other, router+".middlewares")
-						}
-						if !guarded {
-							shown(facts.Nested{Path: name, Value: s.Value, File: s.File, Line: s.Line})
-						}
-					}
-				}
+			}
+			if unknown != nil && len(bad) == 0 {
+				return audit.Unknown(unknown)
 			}
 			return audit.PassIf(len(bad) == 0, map[bool]string{true: "closed", false: "open"}[len(bad) == 0], bad...).Explicitly(explicit)
 		},

@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +34,17 @@ func proxyWebSocket() audit.Check {
 					if len(up) == 0 || up[0].Arg(1) != "$http_upgrade" || len(connection) == 0 || connection[0].Arg(1) == "" {
 						return badly(no, l.Directive)
 					}
-					if d, ok := l.Place.Last("proxy_http_version"); !ok || d.Arg(0) != "1.1" {
-						return badly(no, l.Directive)
+					switch d, ok := l.Place.Last("proxy_http_version"); {
+					case ok && d.Arg(0) != "1.1":
+						return badly(no, d)
+					case !ok: // since 1.29.7 it is 1.1 unless it is told otherwise, before it was 1.0
+						newer, err := nginxAtLeast(h, "1.29.7")
+						if err != nil {
+							return unsure(s, l.Directive, "proxy_http_version is not set, and nginx's release is not known: "+err.Error())
+						}
+						if !newer {
+							return badly(no, l.Directive)
+						}
 					}
 					if d, ok := l.Place.Last("proxy_read_timeout"); ok {
 						if long, ok := proxyTime(d.Arg(0), time.Second); ok && long < beat {
@@ -75,4 +86,29 @@ func proxyWebSocket() audit.Check {
 			})
 		},
 	}
+}
+
+// nginxAtLeast reports whether the nginx that is installed as a package is of a release or
+// a newer one.
+func nginxAtLeast(h *facts.Host, release string) (bool, error) {
+	for _, name := range []string{"nginx", "nginx-common", "nginx-core"} {
+		p, ok, err := h.Package(name)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			continue
+		}
+		version := p.Version
+		if _, v, ok := strings.Cut(version, ":"); ok {
+			version = v
+		}
+		version, _, _ = strings.Cut(version, "-")
+		order, ok := facts.CompareHANumbers(version, release)
+		if !ok {
+			return false, fmt.Errorf("%s: not a release of nginx", p.Version)
+		}
+		return order >= 0, nil
+	}
+	return false, errors.New("it was not installed as a package")
 }

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -25,7 +26,8 @@ func proxies() []audit.Check {
 // throughProxy is what a rule finds in one way to Home Assistant.
 type throughProxy struct {
 	bad       bool
-	none      bool // the rule has nothing to say of it
+	none      bool  // the rule has nothing to say of it
+	err       error // it cannot be judged
 	effective string
 	evidence  []finding.Evidence
 }
@@ -64,6 +66,10 @@ func judgeProxies(h *facts.Host, silent string, judge func(facts.ProxySite) thro
 	for _, s := range sites {
 		r := judge(s)
 		if r.none {
+			continue
+		}
+		if r.err != nil {
+			err = errors.Join(err, r.err)
 			continue
 		}
 		judged++
@@ -150,6 +156,80 @@ func headerLines(all []facts.Directive, at int, name string) []facts.Directive {
 		}
 	}
 	return found
+}
+
+// unsure is what a rule says of a way that it cannot weigh.
+func unsure(s facts.ProxySite, d facts.Directive, why string) throughProxy {
+	return throughProxy{err: fmt.Errorf("%s:%d: %s: %s", d.File, d.Line, s.Proxy, why)}
+}
+
+// traefikRouter is a router of Traefik, and what it is told.
+type traefikRouter struct {
+	at, serviceAt facts.Nested
+	rule, service string
+	middlewares   []string
+	asks, unknown bool // it asks who somebody is; it is not known whether
+}
+
+// traefikRouters are Traefik's routers, of files and of labels, by name.
+func traefikRouters(t facts.Traefik) map[string]traefikRouter {
+	said := map[string]facts.Nested{}
+	for _, s := range slices.Concat(t.Dynamic, t.Compose) {
+		name := s.Path
+		if _, label, ok := strings.Cut(name, ".labels."); ok {
+			name = label
+			if _, err := strconv.Atoi(label); err == nil { // of a list: "name=value"
+				name, s.Value, _ = strings.Cut(s.Value, "=")
+			}
+			name = strings.TrimPrefix(name, "traefik.")
+		}
+		said[strings.ToLower(name)] = s
+	}
+	routers := map[string]traefikRouter{}
+	for name, s := range said {
+		at := strings.Index(name, ".routers.")
+		if at < 0 {
+			continue
+		}
+		router, key, ok := strings.Cut(name[at+len(".routers."):], ".")
+		if !ok {
+			continue
+		}
+		r := routers[router]
+		if r.at.Line == 0 || key == "rule" {
+			r.at = s
+		}
+		switch {
+		case key == "rule":
+			r.rule = s.Value
+		case key == "service":
+			r.service, r.serviceAt = s.Value, s
+		case key == "middlewares" || strings.HasPrefix(key, "middlewares.") || strings.HasPrefix(key, "middlewares["):
+			for _, m := range strings.Split(s.Value, ",") {
+				m, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(m)), "@")
+				r.middlewares = append(r.middlewares, m)
+			}
+		}
+		routers[router] = r
+	}
+	for name, r := range routers {
+		for _, m := range r.middlewares {
+			defined := false
+			for key := range said {
+				_, kind, ok := strings.Cut(key, ".middlewares."+m+".")
+				if !ok {
+					continue
+				}
+				defined = true
+				kind, _, _ = strings.Cut(kind, ".")
+				r.asks = r.asks || slices.Contains([]string{"basicauth", "digestauth", "forwardauth"}, kind)
+				r.unknown = r.unknown || kind == "chain" || kind == "plugin"
+			}
+			r.unknown = r.unknown || !defined
+		}
+		routers[name] = r
+	}
+	return routers
 }
 
 // traefikNames are Traefik's settings in whose name, or in whose value, a word stands.

@@ -38,7 +38,9 @@ func wireguardPort() audit.Check {
 			}
 			var bad []finding.Evidence
 			for port, w := range ports {
-				at := func(text string) { bad = append(bad, audit.At(w.File, w.PortLine, fmt.Sprintf("port %d: %s", port, text))) }
+				at := func(text string) {
+					bad = append(bad, audit.At(w.File, w.PortLine, fmt.Sprintf("port %d: %s", port, text)))
+				}
 				switch {
 				case len(b.managers) == 0:
 					at("no firewall is loaded at boot, so everything else is open beside it")
