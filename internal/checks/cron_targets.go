@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 
 	"gatehouse/internal/audit"
@@ -40,6 +41,10 @@ func cronTargets() audit.Check {
 			for _, c := range append(slices.Clone(cron), units...) {
 				for _, program := range c.Programs() {
 					who, err := h.Writers(program)
+					// What is not there is whoever's that may make it.
+					for up := path.Dir(program); errors.Is(err, fs.ErrNotExist) && up != "/"; up = path.Dir(up) {
+						who, err = h.Writers(up)
+					}
 					if errors.Is(err, fs.ErrNotExist) {
 						continue
 					}

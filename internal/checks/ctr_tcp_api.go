@@ -28,7 +28,8 @@ func ctrTCPAPI() audit.Check {
 			var evidence []finding.Evidence
 			for _, s := range d.Hosts {
 				list = append(list, s.Value)
-				if strings.HasPrefix(s.Value, "tcp://") && !d.TLS {
+				kind, _, named := strings.Cut(s.Value, "://")
+				if (kind == "tcp" || !named && strings.Contains(s.Value, ":")) && !d.TLS { // without a kind it is tcp
 					evidence = append(evidence, audit.At(s.File, s.Line, s.Value))
 				}
 			}

@@ -89,6 +89,8 @@ func haPublicFile(name string) string {
 	stem, packed := strings.CutSuffix(base, ".gz")
 	ext := path.Ext(base)
 	switch {
+	case strings.Contains(name, "/.storage/"), strings.HasPrefix(base, "auth_provider."), slices.Contains([]string{"auth", "core.config_entries", "backup.json", ".ha_run.lock"}, base):
+		return "of Home Assistant's own store"
 	case packed && slices.Contains([]string{".js", ".css", ".map", ".html", ".svg", ".json", ".woff2"}, path.Ext(stem)):
 		return "" // a card that is packed for the way
 	case slices.Contains([]string{".tar", ".tgz", ".gz", ".zip", ".7z", ".bak", ".old", ".xz"}, ext):

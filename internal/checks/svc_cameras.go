@@ -20,6 +20,7 @@ func svcCameras() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			var evidence []finding.Evidence
 			seen := false
+			asks, aerr := streamsAsk(h)
 			all, err := h.Containers()
 			if errors.Is(err, facts.ErrNoContainers) {
 				err = nil
@@ -34,10 +35,13 @@ func svcCameras() audit.Check {
 					evidence = append(evidence, containerAt(c, "network_mode", "network_mode: host"))
 				}
 				for _, p := range c.Ports() {
-					if !p.Loopback() && (frigate && p.Inside == 5000 || p.Inside == 1984) {
+					if !p.Loopback() && (frigate && p.Inside == 5000 || p.Inside == 1984 || p.Inside == 8554 && !asks) {
 						evidence = append(evidence, audit.At(c.File, p.Line, c.Name+": "+p.Text))
 					}
 				}
+			}
+			if aerr != nil {
+				err = aerr
 			}
 			files, ferr := h.Kept("go2rtc.yaml", "config/go2rtc.yaml")
 			if ferr != nil {
@@ -79,4 +83,25 @@ func svcCameras() audit.Check {
 			return audit.Pass("closed")
 		},
 	}
+}
+
+// streamsAsk reports whether go2rtc, by itself or in Frigate, asks for a password before it
+// sends what a camera sees (RTSP).
+func streamsAsk(h *facts.Host) (bool, error) {
+	files, err := h.Kept("go2rtc.yaml", "config/go2rtc.yaml", "frigate.yml", "frigate/config.yml", "frigate/config/config.yml", "config/config.yml")
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files {
+		s, err := h.YAMLSettings(f)
+		if err != nil {
+			return false, err
+		}
+		for _, key := range []string{"rtsp.password", "go2rtc.rtsp.password"} {
+			if set, ok := facts.Find(s, key); ok && set.Value != "" {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }

@@ -20,9 +20,9 @@ func svcMosquitto() audit.Check {
 		Reference: []string{"mosquitto.conf(5)", "HA docs: integrations/mqtt"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			return serviceFiles(h, "there is no Mosquitto", []string{"mosquitto.conf", "config/mosquitto.conf"}, []string{"/etc/mosquitto/mosquitto.conf"}, func(t facts.Text) ([]finding.Evidence, error) {
+			return unlessContained(h, serviceFiles(h, "there is no Mosquitto", []string{"mosquitto.conf", "config/mosquitto.conf"}, []string{"/etc/mosquitto/mosquitto.conf"}, func(t facts.Text) ([]finding.Evidence, error) {
 				return judgeMosquitto(h, t)
-			})
+			}), "mosquitto")
 		},
 	}
 }

@@ -17,7 +17,7 @@ func svcNodeRED() audit.Check {
 		Reference: []string{"Node-RED docs: Securing Node-RED"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			return serviceFiles(h, "there is no Node-RED", []string{".node-red/settings.js", "settings.js"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
+			return unlessContained(h, serviceFiles(h, "there is no Node-RED", []string{".node-red/settings.js", "settings.js"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
 				ours, auth, local, inside := false, false, false, false
 				for n, line := range t.Lines {
 					line = strings.TrimSpace(line)
@@ -56,7 +56,7 @@ func svcNodeRED() audit.Check {
 					bad = append(bad, audit.At(t.Path, 0, "adminAuth is not set"))
 				}
 				return bad, nil
-			})
+			}), "node-red")
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"strings"
 	"time"
 
 	"gatehouse/internal/audit"
@@ -45,7 +46,28 @@ func tlsCertValid() audit.Check {
 				}
 				return bad
 			})
-			return worseOf(observed, certificateFiles(h, until, func(_ facts.UsedCertificate, all []facts.Certificate) []string { return when(all[0]) }))
+			return worseOf(observed, certificateFiles(h, until, func(_ facts.UsedCertificate, all []facts.Certificate) []string {
+				return append(when(all[0]), brokenChain(all)...)
+			}))
 		},
 	}
+}
+
+// brokenChain says what is missing between a certificate and the authority that a browser
+// knows. Who an own authority is, is not known; the public ones never sign for a server by
+// what browsers know.
+func brokenChain(all []facts.Certificate) []string {
+	for n := range len(all) - 1 {
+		if all[n].Issuer != all[n+1].Subject && !all[n].Self {
+			return []string{"the chain is broken: after " + all[n].Subject + " comes " + all[n+1].Subject}
+		}
+	}
+	if len(all) == 1 && !all[0].Self {
+		for _, public := range []string{"O=Let's Encrypt", "O=ZeroSSL", "O=Google Trust Services", "O=Sectigo Limited", "O=DigiCert Inc", "O=GoGetSSL", "O=Buypass AS-983163327", "O=SSL Corp"} {
+			if strings.Contains(all[0].Issuer, public) {
+				return []string{"the chain is missing: only the certificate itself is sent (fullchain.pem has it all)"}
+			}
+		}
+	}
+	return nil
 }

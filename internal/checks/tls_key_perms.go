@@ -28,7 +28,7 @@ func tlsKeyPerms() audit.Check {
 				}
 			}
 			if !h.HAOnly {
-				for _, pattern := range []string{"/etc/letsencrypt/live/*/privkey.pem", "/var/lib/caddy/.local/share/caddy/certificates/*/*/*.key", "root/.acme.sh/*/*.key"} {
+				for _, pattern := range []string{"/etc/letsencrypt/live/*/privkey.pem", "/var/lib/caddy/.local/share/caddy/certificates/*/*/*.key", "/root/.acme.sh/*/*.key"} {
 					names, err := h.Glob(pattern)
 					errs = append(errs, err)
 					keys = append(keys, names...)
@@ -48,6 +48,16 @@ func tlsKeyPerms() audit.Check {
 					continue
 				}
 				modes = append(modes, fmt.Sprintf("%04o", info.Mode.Perm()))
+				// Who may write to a folder on the way may put his own key there.
+				who, err := h.Writers(key)
+				if err != nil {
+					errs = append(errs, err)
+				}
+				for _, w := range who {
+					if w.Who == "everybody" {
+						bad = append(bad, audit.At(key, 0, "everybody may change "+w.Path))
+					}
+				}
 				inHA := h.HADir != "" && strings.HasPrefix(key, path.Clean(h.HADir)+"/")
 				shared := strings.Contains(key, "/www/") || strings.HasPrefix(key, "/share/") || strings.HasPrefix(key, "/backup/") || strings.Contains(key, "/backups/")
 				if info.Mode.Perm()&0o037 != 0 || shared || info.UID >= 1000 && info.UID < 60000 && !inHA {

@@ -31,6 +31,18 @@ type haTunnelLine struct {
 func haTunnelEnds(h *facts.Host, port int) ([]haTunnelLine, error) {
 	var found []haTunnelLine
 	var errs []error
+	// Tor's own reading first: with what torrc includes, and a port that is left out.
+	t, err := h.Tor()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, service := range t.Services {
+		for _, d := range facts.Named(service.Options, "hiddenserviceport") {
+			if target := onionTarget(d); haNamesPort(target, port) {
+				found = append(found, haTunnelLine{audit.At(d.File, d.Line, "hiddenserviceport "+strings.Join(d.Args, " ")), false})
+			}
+		}
+	}
 	for _, way := range []struct {
 		pattern, mark string
 		tells         bool
@@ -63,10 +75,14 @@ func haTunnelEnds(h *facts.Host, port int) ([]haTunnelLine, error) {
 					ends = ends || len(words) == 2 && words[1] == strconv.Itoa(port) || len(words) > 2 && words[2] == strconv.Itoa(port)
 				}
 				if way.mark == "permitopen=" { // nothing of the key behind the options
-					value, _, _ = strings.Cut(strings.Split(value, " ")[0], ",")
-					ends = haNamesPort(value, port)
+					ends = false
+					for _, option := range strings.Split(strings.Split(value, " ")[0], ",") {
+						if strings.HasPrefix(strings.ToLower(option), way.mark) && haNamesPort(option, port) {
+							value, ends = option, true
+						}
+					}
 				}
-				if ends {
+				if ends && !slices.ContainsFunc(found, func(l haTunnelLine) bool { return l.File == file && l.Line == n+1 }) {
 					found = append(found, haTunnelLine{audit.At(file, n+1, haWithoutLogin(value)), way.tells})
 				}
 			}

@@ -2,7 +2,9 @@ package checks
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
@@ -78,4 +80,22 @@ func serviceFiles(h *facts.Host, absent string, names []string, fixed []string, 
 		return audit.NotApplicable(absent)
 	}
 	return audit.Pass(files)
+}
+
+// unlessContained turns "there is none" into "not known" where a container of that program
+// is set up, whose configuration was not found.
+func unlessContained(h *facts.Host, v audit.Verdict, image string) audit.Verdict {
+	if v.Result != finding.NotApplicable {
+		return v
+	}
+	all, err := h.Containers()
+	if err != nil && !errors.Is(err, facts.ErrNoContainers) {
+		return audit.Unknown(err)
+	}
+	for _, c := range all {
+		if strings.Contains(c.Image, image) {
+			return audit.Unknown(fmt.Errorf("%s: %s is set up, and where its configuration is kept was not found", c.File, c.Name))
+		}
+	}
+	return v
 }

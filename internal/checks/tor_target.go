@@ -21,13 +21,7 @@ func torTarget() audit.Check {
 				targets := []string{}
 				for _, s := range t.Services {
 					for _, d := range facts.Named(s.Options, "hiddenserviceport") {
-						target := d.Arg(1)
-						if target == "" {
-							target = d.Arg(0)
-						}
-						if !strings.Contains(target, ":") && !strings.Contains(target, ".") {
-							target = "127.0.0.1:" + target
-						}
+						target := onionTarget(d)
 						targets = append(targets, target)
 						if !strings.HasPrefix(target, "unix:") && (h.IsHA(target) || !onLoopback(target)) {
 							bad = append(bad, d)
@@ -38,4 +32,21 @@ func torTarget() audit.Check {
 			})
 		},
 	}
+}
+
+// onionTarget is where a HiddenServicePort leads: an address with a port, or a socket.
+// Without an address it is this machine, without a port the one that strangers ask for.
+func onionTarget(d facts.Directive) string {
+	target := d.Arg(1)
+	if target == "" {
+		target = d.Arg(0)
+	}
+	switch {
+	case strings.HasPrefix(target, "unix:"):
+	case !strings.Contains(target, ":") && !strings.Contains(target, "."):
+		target = "127.0.0.1:" + target
+	case !strings.Contains(target, ":"), strings.HasSuffix(target, "]"):
+		target += ":" + d.Arg(0)
+	}
+	return target
 }

@@ -28,12 +28,12 @@ func tunnelOrigin() audit.Check {
 			if len(accounts)+len(outgoing) == 0 {
 				return audit.NotApplicable("there are no tunnels")
 			}
-			const own = "8123" // Home Assistant's port
+			own := func(port string) bool { return h.IsHA("127.0.0.1:" + port) } // Home Assistant's
 			var bad, good []finding.Evidence
 			for _, t := range outgoing {
 				for _, r := range t.remotes {
 					at := audit.At(t.file, t.line, "-R "+r)
-					if good = append(good, at); tunnelPort(r) == own && strings.Count(r, ":") > 1 {
+					if good = append(good, at); own(tunnelPort(r)) && strings.Count(r, ":") > 1 {
 						bad = append(bad, at)
 					}
 				}
@@ -52,7 +52,7 @@ func tunnelOrigin() audit.Check {
 						return sshRefused(err)
 					}
 					for _, end := range ends {
-						if port := tunnelPort(end); port == own || port == "*" || end == "any" {
+						if port := tunnelPort(end); own(port) || port == "*" || end == "any" {
 							bad = append(bad, audit.At(k.File, k.Line, "may reach "+end))
 						}
 					}
