@@ -30,19 +30,48 @@ func tlsCiphers() audit.Check {
 				return observed
 			}
 			return worseOf(observed, judgeProxies(h, nothingNamed, func(s facts.ProxySite) throughProxy {
-				if s.Proxy != "nginx" && s.Proxy != "Apache" || !s.TLS {
+				if !s.TLS {
 					return throughProxy{none: true}
 				}
-				name := map[bool]string{true: "ssl_ciphers", false: "sslciphersuite"}[s.Proxy == "nginx"]
-				all := s.Effective(name)
+				var all []facts.Directive
+				switch s.Proxy {
+				case "nginx":
+					all = s.Effective("ssl_ciphers")
+				case "Apache":
+					all = s.Effective("sslciphersuite")
+				case "HAProxy":
+					sections, err := h.HAProxy()
+					if err != nil {
+						return throughProxy{err: err}
+					}
+					for _, g := range facts.Named(sections, "global") {
+						all = append(all, facts.Named(g.Block, "ssl-default-bind-ciphers")...)
+					}
+				case "Caddy":
+					named := false
+					for _, d := range s.All("tls") {
+						named = named || len(facts.Named(d.Block, "ciphers")) > 0
+						for _, c := range facts.Named(d.Block, "ciphers") {
+							if slices.ContainsFunc(c.Args, weakCipher) {
+								return badly("a weak one", c)
+							}
+						}
+					}
+					return well(map[bool]string{true: "no weak one", false: "Caddy's own choice"}[named])
+				}
 				if len(all) == 0 {
-					return throughProxy{none: true} // depends on its release
+					return unsure(s, facts.Directive{File: s.File, Line: s.Line}, "which ciphers it takes is not said, so it depends on its release")
 				}
 				last := all[len(all)-1]
 				for _, c := range strings.FieldsFunc(last.Arg(len(last.Args)-1), func(r rune) bool { return r == ':' || r == ',' || r == ' ' }) {
 					if slices.Contains([]string{"ALL", "RC4", "3DES", "DES", "NULL", "eNULL", "aNULL", "EXPORT", "EXP", "LOW", "MD5", "COMPLEMENTOFALL"}, c) ||
 						!strings.HasPrefix(c, "!") && !strings.HasPrefix(c, "-") && (strings.Contains(c, "RC4") || strings.Contains(c, "DES-CBC") || strings.Contains(c, "NULL") || strings.HasPrefix(c, "EXP-") || strings.HasPrefix(c, "ADH")) {
 						return badly(c, last)
+					}
+				}
+				for _, group := range []string{"HIGH", "MEDIUM", "DEFAULT"} {
+					if slices.Contains(strings.FieldsFunc(last.Arg(len(last.Args)-1), func(r rune) bool { return r == ':' || r == ',' || r == ' ' }), group) {
+						return unsure(s, last, "what "+group+" takes in depends on its OpenSSL")
 					}
 				}
 				return well("no weak one", last)

@@ -38,11 +38,11 @@ func tlsProtocols() audit.Check {
 							return badly(no, d)
 						}
 						if slices.Contains(d.Args, "all") && !slices.Contains(d.Args, "-TLSv1") {
-							continue // depends on its OpenSSL
+							return unsure(s, d, "what is all depends on its OpenSSL")
 						}
 						return well(yes, d)
 					}
-					return throughProxy{none: true}
+					return unsure(s, facts.Directive{File: s.File, Line: s.Line}, "SSLProtocol is not set, so it depends on its OpenSSL")
 				case "Caddy":
 					for _, d := range s.All("tls") {
 						lines = append(lines, facts.Named(d.Block, "protocols")...)
@@ -57,7 +57,7 @@ func tlsProtocols() audit.Check {
 					}
 					lines = append(lines, s.All("bind")...)
 				default:
-					return throughProxy{none: true}
+					return traefikVersions(h, s, yes, no)
 				}
 				for _, d := range lines {
 					for n, a := range d.Args {
@@ -68,11 +68,38 @@ func tlsProtocols() audit.Check {
 						}
 					}
 				}
-				if s.Proxy == "nginx" && len(lines) == 0 {
-					return throughProxy{none: true} // depends on its release
+				if s.Proxy == "nginx" && len(lines) == 0 { // since 1.27.3 the old ones are off unless they are named
+					newer, err := nginxAtLeast(h, "1.27.3")
+					if err != nil || !newer {
+						return unsure(s, facts.Directive{File: s.File, Line: s.Line}, "ssl_protocols is not set, so it depends on its OpenSSL")
+					}
 				}
 				return well(yes, lines...)
 			}))
 		},
 	}
+}
+
+// traefikVersions judges which versions of TLS Traefik takes.
+func traefikVersions(h *facts.Host, s facts.ProxySite, yes, no string) throughProxy {
+	t, err := h.Traefik()
+	if err != nil {
+		return throughProxy{err: err}
+	}
+	said := false
+	var seen facts.Directive
+	for _, v := range slices.Concat(t.Static, t.Dynamic, t.Compose) {
+		if !strings.HasSuffix(v.Path, ".minversion") {
+			continue
+		}
+		seen = facts.Directive{Name: v.Path, Args: []string{v.Value}, File: v.File, Line: v.Line}
+		if v.Value != "VersionTLS12" && v.Value != "VersionTLS13" {
+			return badly(no, seen)
+		}
+		said = said || strings.Contains(v.Path, ".options.default.")
+	}
+	if !said {
+		return unsure(s, facts.Directive{File: s.File, Line: s.Line}, "minVersion of the default options is not set, so it depends on its release")
+	}
+	return well(yes, seen)
 }

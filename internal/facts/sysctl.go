@@ -199,6 +199,15 @@ func (h *Host) Sysctl(name string) (Sysctl, error) {
 	if err != nil {
 		return s, fmt.Errorf("the kernel's default is not known: %w", err)
 	}
+	for _, mark := range []string{"/boot/firmware/config.txt", "/boot/config.txt"} {
+		there, err := h.Exists(mark)
+		if err != nil {
+			return s, err
+		}
+		if there { // a Raspberry Pi, whose kernel is its maker's and not the distribution's
+			r = Release{}
+		}
+	}
 	s.Value, s.Known = kernelDefault(s.Key, r)
 	return s, nil
 }
@@ -284,7 +293,6 @@ func kernelDefault(key string, r Release) (string, bool) {
 		if debian {
 			return "1", true
 		}
-		return "0", true
 	case "kernel/perf_event_paranoid":
 		if r.ID == "ubuntu" {
 			return "4", true
