@@ -1,8 +1,10 @@
 package checks
 
 import (
+	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"gatehouse/internal/audit"
@@ -18,7 +20,7 @@ func svcESPHome() audit.Check {
 		Reference: []string{"ESPHome docs: Native API, OTA"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			return serviceFiles(h, "there is no ESPHome", []string{"esphome/*.yaml"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
+			v := serviceFiles(h, "there is no ESPHome", []string{"esphome/*.yaml"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
 				if path.Base(t.Path) == "secrets.yaml" {
 					return nil, nil
 				}
@@ -50,6 +52,47 @@ func svcESPHome() audit.Check {
 				}
 				return bad, nil
 			})
+			return withDashboard(h, v)
 		},
 	}
+}
+
+// withDashboard adds to a verdict where ESPHome's dashboard, from which every device can be
+// written anew, asks nobody for a password.
+func withDashboard(h *facts.Host, v audit.Verdict) audit.Verdict {
+	all, err := h.Containers()
+	if errors.Is(err, facts.ErrNoContainers) {
+		err = nil
+	}
+	var open []finding.Evidence
+	found := false
+	for _, c := range all {
+		if !strings.Contains(c.Image, "esphome") {
+			continue
+		}
+		found = true
+		if slices.ContainsFunc(c.All("environment"), func(s facts.ContainerSetting) bool {
+			name, value, _ := strings.Cut(s.Value, "=")
+			return name == "PASSWORD" && value != ""
+		}) {
+			continue
+		}
+		if c.HostNetwork() {
+			open = append(open, containerAt(c, "network_mode", "network_mode: host, and no PASSWORD"))
+		}
+		for _, p := range c.Ports() {
+			if !p.Loopback() && p.Inside == 6052 {
+				open = append(open, audit.At(c.File, p.Line, c.Name+": "+p.Text+", and no PASSWORD"))
+			}
+		}
+	}
+	switch {
+	case len(open) > 0:
+		return audit.Fail("open", append(v.Evidence, open...)...)
+	case err != nil && v.Result != finding.Fail:
+		return audit.Unknown(err)
+	case found && v.Result == finding.NotApplicable:
+		return audit.Pass("closed")
+	}
+	return v
 }

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"fmt"
 	"strings"
 
 	"gatehouse/internal/audit"
@@ -39,6 +40,11 @@ func svcZigbee2MQTT() audit.Check {
 				last, _ := facts.Find(s, "advanced.network_key.15")
 				if first.Value == "1" && second.Value == "3" && last.Value == "13" {
 					bad = append(bad, audit.At(t.Path, first.Line, "network_key is the one of the examples"))
+				}
+				if key, ok := facts.Find(s, "advanced.network_key"); first.Value == "" && (!ok || key.Value == "") {
+					// Releases before 1.33.0 take the one of the examples then, later ones make one and
+					// write it here.
+					return bad, fmt.Errorf("%s: network_key is not set, and which release runs is not known", t.Path)
 				}
 				return bad, nil
 			})

@@ -46,6 +46,9 @@ func svcZWaveJS() audit.Check {
 				if v.Result == finding.NotApplicable {
 					v = audit.Pass("closed")
 				}
+				if c.HostNetwork() {
+					v.Evidence = append(v.Evidence, containerAt(c, "network_mode", "network_mode: host, with the server on port 3000"))
+				}
 				for _, p := range c.Ports() {
 					if !p.Loopback() && (p.Inside == 3000 || p.Inside == 8091) {
 						v.Evidence = append(v.Evidence, audit.At(c.File, p.Line, c.Name+": "+p.Text))

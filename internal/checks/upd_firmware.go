@@ -18,16 +18,17 @@ func updFirmware() audit.Check {
 		Reference: []string{"Raspberry Pi documentation: Raspberry Pi boot EEPROM", "fwupdmgr(1)"},
 		Needs:     audit.NeedHost | audit.NeedLive,
 		Judge: func(h *facts.Host) audit.Verdict {
-			t, err := h.Text("/proc/device-tree/compatible")
-			model, merr := h.Text("/proc/device-tree/model")
+			// The kernel ends each name with a zero byte, which is none of a text.
+			names, err := h.HAHead("/proc/device-tree/compatible", 4096)
 			switch {
-			case errors.Is(err, fs.ErrNotExist) && errors.Is(merr, fs.ErrNotExist):
+			case errors.Is(err, fs.ErrNotExist):
 				return firmwareOfPC(h)
-			case err == nil && !strings.Contains(strings.Join(t.Lines, " "), "raspberrypi"):
+			case err != nil:
+				return audit.Unknown(err)
+			case !strings.Contains(string(names), "raspberrypi,"):
 				return audit.NotApplicable("the board is no Raspberry Pi")
-			case err != nil && merr != nil && !errors.Is(merr, fs.ErrNotExist):
-				// The kernel ends these with a zero byte: a text or not, it is a board.
-				_ = model
+			case !strings.Contains(string(names), "raspberrypi,4") && !strings.Contains(string(names), "raspberrypi,5"):
+				return audit.NotApplicable("this Raspberry Pi starts from its card, and has no boot loader of its own to update")
 			}
 			for _, name := range []string{"rpi-eeprom-update.service"} {
 				u, err := h.Unit(name)

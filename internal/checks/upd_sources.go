@@ -43,6 +43,8 @@ func updSources() audit.Check {
 				switch {
 				case s.Trusted && !local:
 					evidence = append(evidence, audit.At(s.File, s.Line, s.URI+": nobody has to sign for it"))
+				case strings.HasPrefix(s.URI, "http://") && !s.SignedBy && !ofDistribution(s.URI):
+					evidence = append(evidence, audit.At(s.File, s.Line, s.URI+": neither https nor Signed-By"))
 				case foreignSuite(r, s):
 					evidence = append(evidence, audit.At(s.File, s.Line, s.Suite+" is not of this release"))
 				}
@@ -66,4 +68,15 @@ func foreignSuite(r facts.Release, s facts.AptSource) bool {
 	suite, _, _ := strings.Cut(s.Suite, "/")
 	suite, _, _ = strings.Cut(suite, "-")
 	return suite != own
+}
+
+// ofDistribution reports whether an archive is the distribution's own, or a mirror of it, by
+// its address: its keys are those that the system came with.
+func ofDistribution(uri string) bool {
+	for _, part := range []string{"/debian", "/ubuntu", "/raspbian", "archive.raspberrypi.", "debian.org", "ubuntu.com", "raspbian.org"} {
+		if strings.Contains(uri, part) {
+			return true
+		}
+	}
+	return false
 }
