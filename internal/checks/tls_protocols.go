@@ -33,7 +33,8 @@ func tlsProtocols() audit.Check {
 				case "nginx":
 					lines = s.Effective("ssl_protocols")
 				case "Apache":
-					for _, d := range s.Effective("sslprotocol") {
+					if all := s.Effective("sslprotocol"); len(all) > 0 {
+						d := all[0]
 						if slices.Contains(d.Args, "TLSv1") || slices.Contains(d.Args, "+TLSv1") || slices.Contains(d.Args, "+TLSv1.1") || slices.Contains(d.Args, "TLSv1.1") || slices.Contains(d.Args, "+SSLv3") {
 							return badly(no, d)
 						}
