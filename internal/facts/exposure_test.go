@@ -71,3 +71,17 @@ func TestExposureAgrees(t *testing.T) {
 		}
 	})
 }
+
+// No unit makes the count crash, or leave its range.
+func FuzzExposure(f *testing.F) {
+	f.Add("[Service]\nSystemCallFilter=~@privileged:EPERM @known\nRestrictNamespaces=~\nIPAddressAllow=::1/128 x\nUMask=9\nCapabilityBoundingSet=\nAmbientCapabilities=~")
+	f.Fuzz(func(t *testing.T, text string) {
+		var u Unit
+		if parseUnit(&u, Text{Path: "x", Lines: strings.Split(text, "\n")}) != nil {
+			return
+		}
+		if score, most := u.Exposure(); score < 0 || score > 100 || len(most) > 5 {
+			t.Errorf("%d %v", score, most)
+		}
+	})
+}
