@@ -156,18 +156,13 @@ type login struct {
 	shared bool      // in a terminal that outlives logins, as tmux has it
 }
 
-func (l login) name() string {
-	if l.server == "" {
-		return ""
-	}
-	return l.server + " " + l.began.UTC().Format(time.RFC3339Nano)
-}
+func (l login) name() string { return l.server }
 
 // session finds out how whoever runs this came in, by the processes above this one.
 func session() (l login) {
 	pid := os.Getpid()
 	for range 64 {
-		name, parent, began, err := process(pid)
+		name, parent, ticks, err := process(pid)
 		if err != nil || parent <= 0 {
 			return l
 		}
@@ -175,55 +170,58 @@ func session() (l login) {
 		case strings.HasPrefix(name, "tmux") || name == "screen" || strings.HasPrefix(name, "SCREEN") || name == "zellij":
 			l.shared = true
 		case (name == "sshd" || name == "sshd-session" || name == "dropbear") && l.server == "":
-			l.server, l.began = fmt.Sprintf("%s[%d]", name, pid), began
+			l.server, l.began = fmt.Sprintf("%s[%d] of tick %d", name, pid, ticks), beganAt(ticks)
 		}
 		pid = parent
 	}
 	return l
 }
 
-// process reads a process's name, its parent, and when it began (proc_pid_stat(5)).
-func process(pid int) (name string, parent int, began time.Time, err error) {
+// process reads a process's name, its parent, and when it began, in ticks since the machine
+// did (proc_pid_stat(5)).
+func process(pid int) (name string, parent int, ticks int64, err error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return "", 0, began, err
+		return "", 0, 0, err
 	}
-	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
-	if open < 0 || end < open {
-		return "", 0, began, errors.New("a process that cannot be read")
+	unreadable := errors.New("a process that cannot be read")
+	begin, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if begin < 0 || end < begin {
+		return "", 0, 0, unreadable
 	}
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 20 {
-		return "", 0, began, errors.New("a process that cannot be read")
+		return "", 0, 0, unreadable
 	}
-	if parent, err = strconv.Atoi(fields[1]); err != nil {
-		return "", 0, began, err
+	parent, err = strconv.Atoi(fields[1])
+	if err == nil {
+		ticks, err = strconv.ParseInt(fields[19], 10, 64)
 	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return "", 0, began, err
-	}
+	return string(text[begin+1 : end]), parent, ticks, err
+}
+
+// beganAt is the time of a tick; long ago where it cannot be told.
+func beganAt(ticks int64) time.Time {
 	const perSecond = 100 // USER_HZ, which is 100 on every Linux
-	uptime, err := os.ReadFile("/proc/uptime")
+	text, err := os.ReadFile("/proc/uptime")
 	if err != nil {
-		return "", 0, began, err
+		return time.Time{}
 	}
-	up, err := strconv.ParseFloat(strings.Fields(string(uptime) + " x")[0], 64)
+	up, err := strconv.ParseFloat(strings.Fields(string(text) + " x")[0], 64)
 	if err != nil {
-		return "", 0, began, err
+		return time.Time{}
 	}
-	age := time.Duration((up - float64(ticks)/perSecond) * float64(time.Second))
-	return string(text[open+1 : end]), parent, time.Now().Add(-age), nil
+	return time.Now().Add(-time.Duration((up - float64(ticks)/perSecond) * float64(time.Second)))
 }
 
 // since says why a login proves nothing of a trial: it was there before.
 func (l login) since(t *fix.Transaction) error {
 	hint := `log in once more, and say "gatehouse confirm" in that login`
-	const slack = 2 * time.Second // of the clocks of processes
+	const slack = 100 * time.Millisecond // of the clock of processes
 	switch {
 	case l.shared:
 		return &problem{status: statusNo, err: errors.New("a terminal that outlives logins does not show that somebody still gets in"), hint: hint + ", outside of tmux or screen"}
-	case l.server != "" && (l.name() == t.From || l.began.Before(t.At.Add(-slack))):
+	case l.server != "" && (l.name() == t.From || l.began.Before(t.TrialBegan().Add(-slack))):
 		return &problem{status: statusNo, err: errors.New("this login is older than the change, and does not show that somebody still gets in"), hint: hint}
 	}
 	return nil // whoever sits at the machine itself is not locked out

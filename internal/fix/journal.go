@@ -129,6 +129,16 @@ func (t *Transaction) Deadline() (d time.Time) {
 	return d
 }
 
+// TrialBegan is when a trial began: all was done and felt by then.
+func (t *Transaction) TrialBegan() (at time.Time) {
+	for _, l := range t.Log {
+		if l.State == Trial {
+			at = l.At
+		}
+	}
+	return at
+}
+
 // Note is the last reason that was written down.
 func (t *Transaction) Note() (note string) {
 	for _, l := range t.Log {
