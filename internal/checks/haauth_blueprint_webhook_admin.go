@@ -29,24 +29,28 @@ func haAuthShell() audit.Check {
 				all, err := root.Sections(domain)
 				errs = append(errs, err)
 				for _, f := range all {
-					errs = append(errs, f.Value.Unread())
-					f.Value.Walk(func(_ []string, n *ha.Node) {
-						action := n.Get("action")
-						if action == nil || !strings.HasPrefix(action.Value(), "shell_command.") {
-							action = n.Get("service")
-						}
-						if action == nil || !strings.HasPrefix(action.Value(), "shell_command.") {
-							return
-						}
-						calls++
-						for _, key := range []string{"data", "data_template"} {
-							n.Get(key).Walk(func(_ []string, v *ha.Node) {
-								if strings.Contains(v.Value(), "{{") || strings.Contains(v.Value(), "{%") || v.Tag == "!input" {
-									evidence = append(evidence, haAtNode(h, v, action.Value()+" with a template"))
-								}
-							})
-						}
-					})
+					programs, err := haPrograms(h, domain, f.Value)
+					errs = append(errs, err)
+					for _, p := range programs {
+						p.root.Walk(func(_ []string, n *ha.Node) {
+							action := n.Get("action")
+							if action == nil || !strings.HasPrefix(action.Value(), "shell_command.") {
+								action = n.Get("service")
+							}
+							if action == nil || !strings.HasPrefix(action.Value(), "shell_command.") {
+								return
+							}
+							calls++
+							for _, key := range []string{"data", "data_template"} {
+								n.Get(key).Walk(func(_ []string, v *ha.Node) {
+									// What somebody entered in a blueprint is fixed, unless it is a template.
+									if v = p.value(v); haTemplate(v.Value()) || v.Tag == "!input" {
+										evidence = append(evidence, haAtNode(h, v, action.Value()+" with a template"+p.used))
+									}
+								})
+							}
+						})
+					}
 				}
 			}
 			if err := errors.Join(errs...); err != nil && len(evidence) == 0 {

@@ -1,6 +1,8 @@
 package checks
 
 import (
+	"errors"
+	"slices"
 	"strings"
 
 	"gatehouse/internal/audit"
@@ -16,32 +18,56 @@ func haExpWebhooks() audit.Check {
 		Fix:       "Set local_only: true and allowed_methods to POST and PUT; where the Internet has to reach it, choose a name of 32 random characters.",
 		Reference: []string{"CVE-2023-41894", "HA docs: automation/trigger, webhook"},
 		Needs:     audit.NeedHA,
-		Judge: haYAML(func(h *facts.Host, root *ha.Node) (any, []finding.Evidence) {
+		Judge: func(h *facts.Host) audit.Verdict {
+			root, err := h.HAConfiguration()
+			if err != nil {
+				return audit.Unknown(err)
+			}
 			count := 0
 			var evidence []finding.Evidence
-			all, _ := root.Sections("automation")
-			for _, f := range all {
-				f.Value.Walk(func(_ []string, n *ha.Node) {
+			look := func(p haProgram) {
+				p.root.Walk(func(_ []string, n *ha.Node) {
 					if n.Get("platform").Value() != "webhook" && n.Get("trigger").Value() != "webhook" {
 						return
 					}
+					if on := p.value(n.Get("enabled")); on != nil && on.Kind == ha.TextNode && !on.True() && !haTemplate(on.Text) {
+						return // Home Assistant does not listen
+					}
 					count++
-					if local := n.Get("local_only"); local != nil && !local.True() {
+					bad := func(at *ha.Node, why string) {
+						e := haAtNode(h, at, why+p.used)
+						if !slices.Contains(evidence, e) {
+							evidence = append(evidence, e)
+						}
+					}
+					if local := p.value(n.Get("local_only")); local != nil && !local.True() {
 						why := "local_only: " + local.Value()
-						if id := n.Get("webhook_id"); id != nil && haGuessable(id.Value()) {
+						if id := p.value(n.Get("webhook_id")); id != nil && haGuessable(id.Value()) {
 							why += ", with a name that can be guessed"
 						}
-						evidence = append(evidence, haAtNode(h, local, why))
+						bad(local, why)
 					}
-					for _, m := range n.Get("allowed_methods").List() {
+					for _, m := range p.value(n.Get("allowed_methods")).List() {
 						if v := strings.ToUpper(m.Value()); v == "GET" || v == "HEAD" {
-							evidence = append(evidence, haAtNode(h, m, "allowed_methods: "+v))
+							bad(m, "allowed_methods: "+v)
 						}
 					}
 				})
 			}
-			return count, evidence
-		}),
+			all, sectionsErr := root.Sections("automation")
+			errs := []error{sectionsErr, root.Unread()}
+			for _, f := range all {
+				programs, err := haPrograms(h, "automation", f.Value)
+				errs = append(errs, err)
+				for _, p := range programs {
+					look(p)
+				}
+			}
+			if err := errors.Join(errs...); err != nil && len(evidence) == 0 {
+				return audit.Unknown(err)
+			}
+			return audit.PassIf(len(evidence) == 0, count, evidence...)
+		},
 	}
 }
 
