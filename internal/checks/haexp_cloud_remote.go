@@ -38,9 +38,14 @@ func haExpCloud() audit.Check {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return audit.Unknown(err)
 			}
+			asked, _, err := haFactorsAsked(h)
+			if err != nil {
+				return audit.Unknown(err)
+			}
 			ok := true
 			for _, u := range a.Users {
-				ok = ok && (!u.Admin || !u.Active || u.System || slices.Contains(having, u.ID))
+				having := slices.Contains(asked, "totp") && slices.Contains(having, u.ID)
+				ok = ok && (!u.Admin || !u.Active || u.System || len(u.Providers) == 0 || having)
 			}
 			return audit.PassIf(ok, "on", audit.At(h.HAPath(".storage/cloud"), cloud.RemoteLine, "remote_enabled: true")).Explicitly(true)
 		},
