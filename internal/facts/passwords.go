@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -103,8 +104,15 @@ func (h *Host) haTargets() ([]*guessTarget, error) {
 	if hashing != nil {
 		return nil, hashing
 	}
+	users, off, err := h.withoutPassword()
+	if err != nil {
+		return nil, err
+	}
 	var all []*guessTarget
 	for _, u := range stored.Data.Users {
+		if slices.Contains(off, u.Name) {
+			continue
+		}
 		t := &guessTarget{guess: Guess{Account: u.Name, File: name}}
 		all = append(all, t)
 		if u.Password == "" {
@@ -118,10 +126,6 @@ func (h *Host) haTargets() ([]*guessTarget, error) {
 		}
 		t.bcrypt(hash, cheap)
 	}
-	users, err := h.withoutPassword()
-	if err != nil {
-		return nil, err
-	}
 	for _, u := range users {
 		all = append(all, &guessTarget{guess: u})
 	}
@@ -129,8 +133,9 @@ func (h *Host) haTargets() ([]*guessTarget, error) {
 }
 
 // withoutPassword returns the people of Home Assistant who sign in with something else
-// than a password of its own.
-func (h *Host) withoutPassword() (all []Guess, err error) {
+// than a password of its own, and the user names of accounts that are turned off: nobody
+// signs in there whatever the password is.
+func (h *Host) withoutPassword() (all []Guess, off []string, err error) {
 	var auth struct {
 		Data struct {
 			Users []struct {
@@ -140,30 +145,38 @@ func (h *Host) withoutPassword() (all []Guess, err error) {
 				System bool   `json:"system_generated"`
 			} `json:"users"`
 			Credentials []struct {
-				User     string `json:"user_id"`
-				Provider string `json:"auth_provider_type"`
+				User     string         `json:"user_id"`
+				Provider string         `json:"auth_provider_type"`
+				Data     jsontext.Value `json:"data"`
 			} `json:"credentials"`
 		} `json:"data"`
 	}
 	name := path.Join(h.HADir, ".storage/auth")
 	if err := h.guessJSON(name, &auth); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, u := range auth.Data.Users {
-		if u.System || !u.Active {
+		if u.System {
 			continue
 		}
 		var with []string
 		for _, c := range auth.Data.Credentials {
-			if c.User == u.ID {
-				with = append(with, c.Provider)
+			if c.User != u.ID {
+				continue
+			}
+			with = append(with, c.Provider)
+			var data struct {
+				Username string `json:"username"`
+			}
+			if !u.Active && c.Provider == "homeassistant" && json.Unmarshal(c.Data, &data) == nil {
+				off = append(off, data.Username)
 			}
 		}
-		if len(with) > 0 && !slices.Contains(with, "homeassistant") {
+		if u.Active && len(with) > 0 && !slices.Contains(with, "homeassistant") {
 			all = append(all, Guess{Account: u.Name, File: name, Outcome: NoPassword, How: "signs in by " + strings.Join(with, ", ")})
 		}
 	}
-	return all, nil
+	return all, off, nil
 }
 
 // GuessLocalPasswords does the same for the accounts of the machine. A hash that only the
@@ -346,10 +359,19 @@ func wordsFor(account string, house, common []string) (all []guessWord, least in
 			}
 		}
 	}
+	var own []string
 	for _, n := range guessNames(account) {
-		add(fromOwnName, guessVariants(n)...)
+		own = append(own, guessVariants(n)...)
 	}
-	add(fromList, common[:min(guessLikely, len(common))]...)
+	// In turn: both are likely, and there may be time for some only.
+	for n := range max(len(own), guessLikely) {
+		if n < len(own) {
+			add(fromOwnName, own[n])
+		}
+		if n < min(guessLikely, len(common)) {
+			add(fromList, common[n])
+		}
+	}
 	least = len(all)
 	for _, name := range house {
 		for _, n := range guessNames(name) {

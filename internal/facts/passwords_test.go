@@ -59,10 +59,10 @@ func TestGuessHAPasswords(t *testing.T) {
 	h := houseOf(t, fmt.Sprintf(`-- config/.storage/auth_provider.homeassistant --
 {"version":1,"key":"auth_provider.homeassistant","data":{"users":[
 {"username":"anna","password":%q},{"username":"olga","password":%q},{"username":"per","password":%q},{"username":"kim","password":""},{"username":"odd","password":"x"},
-{"username":"gate","password":%q},{"username":"slow","password":%q}]}}
+{"username":"gate","password":%q},{"username":"slow","password":%q},{"username":"gone","password":%[2]q}]}}
 -- config/.storage/auth --
-{"version":1,"key":"auth","data":{"users":[{"id":"1","name":"Anna Berg","is_active":true},{"id":"2","name":"Tablet","is_active":true},{"id":"3","name":"Supervisor","is_active":true,"system_generated":true}],
-"credentials":[{"user_id":"1","auth_provider_type":"homeassistant"},{"user_id":"2","auth_provider_type":"trusted_networks"}]}}
+{"version":1,"key":"auth","data":{"users":[{"id":"1","name":"Anna Berg","is_active":true},{"id":"2","name":"Tablet","is_active":true},{"id":"3","name":"Supervisor","is_active":true,"system_generated":true},{"id":"4","name":"Turned off","is_active":false}],
+"credentials":[{"user_id":"1","auth_provider_type":"homeassistant"},{"user_id":"2","auth_provider_type":"trusted_networks"},{"user_id":"4","auth_provider_type":"homeassistant","data":{"username":"gone"}}]}}
 -- config/.storage/core.config --
 {"data":{"location_name":"Villa Kunterbunt"}}
 `, bcrypted(t, "Villakunterbunt1!", cheap), bcrypted(t, "dragon", cheap), bcrypted(t, "Per2025", cheap), bcrypted(t, "Gate2026", cheap), base64.StdEncoding.EncodeToString([]byte("$2b$31$"+strings.Repeat("a", 53)))))
@@ -87,6 +87,15 @@ func TestGuessHAPasswords(t *testing.T) {
 		if g.File == "" || strings.Contains(fmt.Sprint(g), "dragon") || strings.Contains(fmt.Sprint(g), "Gate2026") {
 			t.Errorf("%+v", g)
 		}
+	}
+}
+
+// Neither what is made of a name nor the list keeps the other waiting.
+func TestLikelyWordsComeInTurn(t *testing.T) {
+	common := commonPasswords()
+	words, least := wordsFor("olga", nil, common)
+	if least < guessLikely || words[0] != (guessWord{"olga", fromOwnName}) || words[1] != (guessWord{common[0], fromList}) || words[2] != (guessWord{"Olga", fromOwnName}) {
+		t.Errorf("%d, %v", least, words[:3])
 	}
 }
 
