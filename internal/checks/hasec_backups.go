@@ -57,13 +57,17 @@ func haSecBackups() audit.Check {
 					evidence = append(evidence, audit.At(file, 0, "not encrypted"))
 				}
 			}
-			locked, err := h.HABackupKey()
-			switch {
+			made, err := h.HABackups()
+			switch at := h.HAPath(".storage/backup"); {
 			case errors.Is(err, fs.ErrNotExist):
 			case err != nil:
 				unread = err
-			case !locked:
-				evidence = append(evidence, audit.At(h.HAPath(".storage/backup"), 0, "backups are made by themselves, without a key"))
+			case made.Scheduled && !made.Key:
+				evidence = append(evidence, audit.At(at, 0, "backups are made by themselves, without a key"))
+			case made.Scheduled:
+				for _, place := range made.Plain {
+					evidence = append(evidence, audit.At(at, 0, place+" gets them without encryption"))
+				}
 			}
 			if unread != nil && len(evidence) == 0 {
 				return audit.Unknown(unread)

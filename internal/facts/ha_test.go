@@ -250,7 +250,7 @@ func FuzzHAStorage(f *testing.F) {
 		_, _ = h.HAEntries()
 		_, _ = h.HAExposed()
 		_, _ = h.HACloud()
-		_, _ = h.HABackupKey()
+		_, _ = h.HABackups()
 		_, _ = h.HACSRemoved()
 		_, _ = h.HAFrames()
 		_, _ = h.HAOnboarding()

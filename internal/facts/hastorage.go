@@ -2,6 +2,7 @@ package facts
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"io/fs"
@@ -331,7 +332,9 @@ func (h *Host) HAEntries() ([]HAEntry, error) {
 // HAExposed is an entity that an assistant may use.
 type HAExposed struct {
 	Entity     string
+	Class      string   // of what sort it is, where the registry says so: "garage"
 	Assistants []string // "conversation", "cloud.alexa", "cloud.google_assistant"
+	NoNumber   bool     // Google is to ask for no number
 	File       string
 	Line       int
 }
@@ -341,31 +344,37 @@ type HAExposed struct {
 func (h *Host) HAExposed() ([]HAExposed, error) {
 	return remember(h, "ha exposed", func() ([]HAExposed, error) {
 		type options map[string]jsontext.Value
-		told := func(o options) (all []string) {
+		told := func(o options) (all []string, noNumber bool) {
 			for name, v := range o {
 				var a struct {
-					Expose bool `json:"should_expose"`
+					Expose   bool `json:"should_expose"`
+					NoNumber bool `json:"disable_2fa"`
 				}
 				if json.Unmarshal(v, &a) == nil && a.Expose {
 					all = append(all, name)
+					noNumber = noNumber || a.NoNumber
 				}
 			}
 			slices.Sort(all)
-			return all
+			return all, noNumber
 		}
 		var all []HAExposed
 		r, lines, err := haStorage[struct {
 			Entities []struct {
-				ID      string  `json:"entity_id"`
-				Options options `json:"options"`
+				ID       string  `json:"entity_id"`
+				Class    *string `json:"device_class"` // somebody's choice
+				Original *string `json:"original_device_class"`
+				Disabled *string `json:"disabled_by"`
+				Options  options `json:"options"`
 			} `json:"entities"`
 		}](h, "core.entity_registry")
 		if err != nil {
 			return nil, err
 		}
 		for i, e := range r.Entities {
-			if to := told(e.Options); len(to) > 0 {
-				all = append(all, HAExposed{e.ID, to, h.HAPath(".storage/core.entity_registry"), lines[jsontext.Pointer("/data/entities/"+strconv.Itoa(i))]})
+			// One that is disabled is not there for anybody.
+			if to, noNumber := told(e.Options); len(to) > 0 && e.Disabled == nil {
+				all = append(all, HAExposed{e.ID, cmp.Or(deref(e.Class), deref(e.Original)), to, noNumber, h.HAPath(".storage/core.entity_registry"), lines[jsontext.Pointer("/data/entities/"+strconv.Itoa(i))]})
 			}
 		}
 		x, lines, err := haStorage[struct {
@@ -380,8 +389,8 @@ func (h *Host) HAExposed() ([]HAExposed, error) {
 			return nil, err
 		}
 		for id, e := range x.Entities {
-			if to := told(e.Assistants); len(to) > 0 {
-				all = append(all, HAExposed{id, to, h.HAPath(".storage/homeassistant.exposed_entities"), lines[jsontext.Pointer("/data/exposed_entities").AppendToken(id)]})
+			if to, noNumber := told(e.Assistants); len(to) > 0 {
+				all = append(all, HAExposed{id, "", to, noNumber, h.HAPath(".storage/homeassistant.exposed_entities"), lines[jsontext.Pointer("/data/exposed_entities").AppendToken(id)]})
 			}
 		}
 		slices.SortFunc(all, func(a, b HAExposed) int { return strings.Compare(a.Entity, b.Entity) })
@@ -391,11 +400,10 @@ func (h *Host) HAExposed() ([]HAExposed, error) {
 
 // HACloud is what .storage/cloud says of the subscription's ways in.
 type HACloud struct {
+	SignedIn    bool
 	Remote      bool
 	Alexa       bool
 	Google      bool
-	GooglePIN   bool // one is set
-	GoogleLine  int
 	RemoteLine  int
 	RemoteKnown bool // it is written down
 }
@@ -404,15 +412,16 @@ type HACloud struct {
 func (h *Host) HACloud() (HACloud, error) {
 	return remember(h, "ha cloud", func() (HACloud, error) {
 		d, lines, err := haStorage[struct {
-			Remote *bool   `json:"remote_enabled"`
-			Alexa  bool    `json:"alexa_enabled"`
-			Google bool    `json:"google_enabled"`
-			PIN    *string `json:"google_secure_devices_pin"`
+			Username *string `json:"username"`
+			Remote   *bool   `json:"remote_enabled"`
+			Alexa    *bool   `json:"alexa_enabled"`
+			Google   *bool   `json:"google_enabled"`
 		}](h, "cloud")
 		if err != nil {
 			return HACloud{}, err
 		}
-		return HACloud{d.Remote != nil && *d.Remote, d.Alexa, d.Google, deref(d.PIN) != "", lines["/data/google_enabled"], lines["/data/remote_enabled"], d.Remote != nil}, nil
+		on := func(b *bool) bool { return b == nil || *b } // until somebody turns it off
+		return HACloud{d.Username == nil || *d.Username != "", d.Remote != nil && *d.Remote, on(d.Alexa), on(d.Google), lines["/data/remote_enabled"], d.Remote != nil}, nil
 	})
 }
 
@@ -432,13 +441,23 @@ func (h *Host) HAOnboarding() (missing []string, err error) {
 	return missing, nil
 }
 
-// HABackupKey reports whether the backups that Home Assistant makes by itself are
-// encrypted, or none are made.
-func (h *Host) HABackupKey() (bool, error) {
+// HABackups is how Home Assistant makes backups by itself.
+type HABackups struct {
+	Scheduled bool
+	Key       bool     // there is one to encrypt them with
+	Plain     []string // places that get them without encryption all the same
+}
+
+// HABackups reads it from .storage/backup.
+func (h *Host) HABackups() (HABackups, error) {
 	d, _, err := haStorage[struct {
 		Config struct {
+			Agents map[string]struct {
+				Protected *bool `json:"protected"`
+			} `json:"agents"`
 			Create struct {
-				Password *string `json:"password"`
+				Agents   []string `json:"agent_ids"`
+				Password *string  `json:"password"`
 			} `json:"create_backup"`
 			Schedule struct {
 				Recurrence string `json:"recurrence"`
@@ -447,10 +466,16 @@ func (h *Host) HABackupKey() (bool, error) {
 		} `json:"config"`
 	}](h, "backup")
 	if err != nil {
-		return false, err
+		return HABackups{}, err
 	}
 	never := slices.Contains([]string{"", "never"}, d.Config.Schedule.Recurrence) && slices.Contains([]string{"", "never"}, d.Config.Schedule.State)
-	return deref(d.Config.Create.Password) != "" || never, nil
+	b := HABackups{Scheduled: !never, Key: deref(d.Config.Create.Password) != ""}
+	for _, id := range d.Config.Create.Agents {
+		if a, ok := d.Config.Agents[id]; ok && a.Protected != nil && !*a.Protected {
+			b.Plain = append(b.Plain, id)
+		}
+	}
+	return b, nil
 }
 
 // HACustomIntegration is a program of a stranger's inside Home Assistant.
