@@ -19,7 +19,7 @@ quick: ## what guards a change in a minute: no browser, no Home Assistant
 test: ## everything that guards a change
 	scripts/test
 
-bench: build ## what the gateway costs, beside other proxies; writes docs/performance.md
+bench: build ## what the gateway and the audit cost, beside others; writes docs/performance.md
 	scripts/needs bench
 	$(GO) run ./bench -binary bin/gatehouse -write docs/performance.md
 

@@ -2,7 +2,8 @@
 // known device through the gateway, beside direct access and beside nginx, HAProxy
 // and Caddy as plain TLS reverse proxies in front of the same small home, in one
 // run on one machine, so that the ratios mean something where the absolute figures
-// do not. It passes no judgement: docs/performance.md holds the figures.
+// do not; and what the audit of this machine costs, beside Lynis. It passes no
+// judgement: docs/performance.md holds the figures.
 //
 // Run it with: make bench
 package main
@@ -21,6 +22,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,6 +38,8 @@ type plan struct {
 	refreshes   int           // of one round
 	pings       int           // of one WebSocket latency round
 	starts      int
+	audits      int // of this machine and of a made-up tree
+	auditFiles  int // in that
 }
 
 // refreshConnections is below what the gateway lets one address have under way before
@@ -48,6 +52,9 @@ func main() {
 		doc    = flag.String("write", "", "file whose table is replaced, between its markers")
 		keep   = flag.String("keep", "", "folder to keep configurations and logs in")
 		quick  = flag.Bool("quick", false, "one short round, to try the bench itself")
+		audit  = flag.Bool("audit", false, "measure the audit alone")
+		audits = flag.Int("audits", 3, "how often each audit is measured")
+		once   = flag.String("once", "", "run the program that follows, and write to this file what it used (used by the bench itself)")
 		behind = flag.String("upstream", "", "serve the small home on this address and nothing else (used by the bench itself)")
 	)
 	flag.Parse()
@@ -57,9 +64,13 @@ func main() {
 		exitOn(runUpstream(ctx, *behind))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5}
+	if *once != "" {
+		exitOn(runOnce(ctx, *once, flag.Args()))
+		return
+	}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5, audits: max(1, *audits), auditFiles: 1_000_000}
 	if *quick {
-		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, starts: 1}
+		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, starts: 1, audits: 1, auditFiles: 20_000}
 	}
 	dir := *keep
 	if dir == "" {
@@ -72,14 +83,28 @@ func main() {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		exitOn(err)
 	}
-	r, err := measure(ctx, p, *binary, dir)
-	if err != nil {
-		exitOn(fmt.Errorf("%w (configurations and logs: %s)", err, dir))
+	failed := func(err error) {
+		if err != nil {
+			exitOn(fmt.Errorf("%w (configurations and logs: %s)", err, dir))
+		}
 	}
-	text := r.table()
+	if !*audit {
+		r, err := measure(ctx, p, *binary, dir)
+		failed(err)
+		show(r.table(), *doc, tableBegin)
+	}
+	a, err := measureAudits(ctx, p, *binary, dir)
+	failed(err)
+	var text strings.Builder
+	a.table(&text, *binary)
+	show(text.String(), *doc, auditBegin)
+}
+
+// show prints a table, and puts it into a document if one is named.
+func show(text, doc, begin string) {
 	fmt.Print(text)
-	if *doc != "" {
-		exitOn(replaceTable(*doc, text))
+	if doc != "" {
+		exitOn(replaceTable(doc, begin, text))
 	}
 }
 

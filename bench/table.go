@@ -116,11 +116,20 @@ func us(d time.Duration) string {
 
 // conditions says on what the figures were taken.
 func conditions(binary string) string {
-	version := func(name string, args ...string) string {
-		out, _ := exec.Command(name, args...).CombinedOutput()
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return strings.TrimSpace(strings.TrimPrefix(line, "nginx version: "))
-	}
+	haproxy, _, _ := strings.Cut(strings.TrimPrefix(programVersion("haproxy", "-v"), "HAProxy version "), "-")
+	return fmt.Sprintf("%s, which load, proxies and home share; %s, HAProxy %s, Caddy %s; Gatehouse %s.",
+		machine(), programVersion("nginx", "-v"), haproxy, programVersion("caddy", "version"), programVersion(binary, "--version"))
+}
+
+// programVersion is the first line that a program says of itself.
+func programVersion(name string, args ...string) string {
+	out, _ := exec.Command(name, args...).CombinedOutput()
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return strings.TrimSpace(strings.TrimPrefix(line, "nginx version: "))
+}
+
+// machine says when and where something was measured.
+func machine() string {
 	cpu := "unknown processor"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, rest, ok := bytes.Cut(info, []byte("model name\t: ")); ok {
@@ -128,28 +137,26 @@ func conditions(binary string) string {
 			cpu = string(line)
 		}
 	}
-	haproxy, _, _ := strings.Cut(strings.TrimPrefix(version("haproxy", "-v"), "HAProxy version "), "-")
-	return fmt.Sprintf("Measured %s: %d cores of %s, which load, proxies and home share; Linux %s, %s; %s, HAProxy %s, Caddy %s; Gatehouse %s.",
-		time.Now().Format("2006-01-02"), runtime.NumCPU(), cpu, version("uname", "-r"), runtime.Version(),
-		version("nginx", "-v"), haproxy, version("caddy", "version"), version(binary, "--version"))
+	return fmt.Sprintf("Measured %s: Linux %s, %s, %d cores of %s", time.Now().Format("2006-01-02"), programVersion("uname", "-r"), runtime.Version(), runtime.NumCPU(), cpu)
 }
 
-// The table in a document stands between these lines.
+// The tables in a document stand between these lines.
 const (
 	tableBegin = "<!-- make bench writes from here -->\n"
+	auditBegin = "<!-- make bench writes of the audit from here -->\n"
 	tableEnd   = "<!-- to here -->\n"
 )
 
 // replaceTable puts text between the markers of a file.
-func replaceTable(file, text string) error {
+func replaceTable(file, begin, text string) error {
 	doc, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	head, rest, ok1 := strings.Cut(string(doc), tableBegin)
+	head, rest, ok1 := strings.Cut(string(doc), begin)
 	_, tail, ok2 := strings.Cut(rest, tableEnd)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no place for the table: the lines %q and %q", file, strings.TrimSpace(tableBegin), strings.TrimSpace(tableEnd))
+		return fmt.Errorf("%s has no place for the table: the lines %q and %q", file, strings.TrimSpace(begin), strings.TrimSpace(tableEnd))
 	}
-	return os.WriteFile(file, []byte(head+tableBegin+"\n"+text+"\n"+tableEnd+tail), 0o644)
+	return os.WriteFile(file, []byte(head+begin+"\n"+text+"\n"+tableEnd+tail), 0o644)
 }
