@@ -161,12 +161,15 @@ func (h *Host) ComposeFiles() ([]ComposeFile, error) {
 		var names []string
 		var errs []error
 		for _, dir := range composeDirs() {
-			for _, name := range []string{"docker-compose.y*ml", "compose.y*ml", "docker-compose.override.y*ml", "compose.override.y*ml"} {
-				found, err := h.Glob(dir + "/" + name)
-				if err != nil {
-					errs = append(errs, err)
+			found, err := h.Glob(dir + "/*compose*.y*ml")
+			if err != nil {
+				errs = append(errs, err)
+			}
+			for _, name := range found {
+				stem, _, _ := strings.Cut(path.Base(name), ".y")
+				if slices.Contains([]string{"docker-compose", "compose", "docker-compose.override", "compose.override"}, stem) {
+					names = append(names, name)
 				}
-				names = append(names, found...)
 			}
 		}
 		slices.Sort(names)

@@ -156,12 +156,32 @@ func (h *Host) Dir(name string) ([]string, error) {
 	return names, err
 }
 
+// folders is what of a folder may have something in it, folders and links: of a million
+// files none is asked again and again what it holds.
+func (h *Host) folders(dir string) ([]string, error) {
+	return remember(h, "folders "+dir, func() ([]string, error) {
+		names, err := h.Dir(dir)
+		if err != nil {
+			return nil, err
+		}
+		at, err := resolve(h.Tree, dir, true)
+		if err != nil {
+			return nil, err
+		}
+		return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+			info, err := h.Tree.Lstat(path.Join(at, n))
+			return err == nil && !info.Mode.IsDir() && info.Mode&fs.ModeSymlink == 0
+		}), nil
+	})
+}
+
 // Glob returns the paths that match a pattern (path.Match), sorted, each part followed
 // over symbolic links. What cannot be looked into is an error beside what was found.
 func (h *Host) Glob(pattern string) ([]string, error) {
 	found, parts := []string{""}, strings.Split(strings.Trim(pattern, "/"), "/")
 	var errs []error
-	for _, part := range parts {
+	for n, part := range parts {
+		last := n == len(parts)-1
 		var next []string
 		for _, dir := range found {
 			if !strings.ContainsAny(part, `*?[\`) {
@@ -173,7 +193,11 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 				}
 				continue
 			}
-			names, err := h.Dir(cmp.Or(dir, "/"))
+			list := h.Dir
+			if !last {
+				list = h.folders
+			}
+			names, err := list(cmp.Or(dir, "/"))
 			if err != nil {
 				if info, statErr := h.Stat(cmp.Or(dir, "/")); statErr == nil && !info.Mode.IsDir() {
 					continue
@@ -184,9 +208,10 @@ func (h *Host) Glob(pattern string) ([]string, error) {
 			for _, n := range names {
 				if ok, err := path.Match(part, n); err != nil {
 					return nil, err
-				} else if ok && (!strings.HasPrefix(n, ".") || strings.HasPrefix(part, ".")) {
-					next = append(next, dir+"/"+n)
+				} else if !ok || strings.HasPrefix(n, ".") && !strings.HasPrefix(part, ".") {
+					continue
 				}
+				next = append(next, dir+"/"+n)
 			}
 		}
 		found = next
