@@ -54,6 +54,7 @@ func main() {
 		quick  = flag.Bool("quick", false, "one short round, to try the bench itself")
 		audit  = flag.Bool("audit", false, "measure the audit alone")
 		audits = flag.Int("audits", 3, "how often each audit is measured")
+		files  = flag.Int("files", 1_000_000, "files of the made-up tree that is audited")
 		once   = flag.String("once", "", "run the program that follows, and write to this file what it used (used by the bench itself)")
 		behind = flag.String("upstream", "", "serve the small home on this address and nothing else (used by the bench itself)")
 	)
@@ -68,7 +69,7 @@ func main() {
 		exitOn(runOnce(ctx, *once, flag.Args()))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5, audits: max(1, *audits), auditFiles: 1_000_000}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
 	if *quick {
 		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, starts: 1, audits: 1, auditFiles: 20_000}
 	}
