@@ -11,17 +11,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/facts"
+	"gatehouse/internal/fix"
 	"gatehouse/internal/ha"
 )
 
@@ -646,17 +645,10 @@ func editYAML(dir string, l ha.Listener) (undo func() error, err error) {
 	if bytes.Equal(before, after) {
 		return func() error { return nil }, nil
 	}
-	if err := replaceIn(root, name, before, after); err != nil {
+	if err := replaceIn(dir, name, before, after); err != nil {
 		return nil, cannotEdit(err)
 	}
-	return func() error {
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return err
-		}
-		defer root.Close()
-		return replaceIn(root, name, after, before)
-	}, nil
+	return func() error { return replaceIn(dir, name, after, before) }, nil
 }
 
 // storedHTTP is where Home Assistant keeps the settings of its web server, since 2026.8.
@@ -677,7 +669,7 @@ func editStored(dir string, l ha.Listener) (undo func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return func() error { return nil }, replaceIn(root, storedHTTP, before, after)
+	return func() error { return nil }, replaceIn(dir, storedHTTP, before, after)
 }
 
 func cannotEdit(err error) error {
@@ -688,60 +680,14 @@ func cannotEdit(err error) error {
 	return p
 }
 
-// replaceIn puts a new text in a file's place, at once and with the same owner and mode, if it
-// still says what it said. Nothing leads out of the directory.
-func replaceIn(root *os.Root, name string, before, after []byte) error {
-	now, err := root.ReadFile(name)
+// replaceIn puts a new text in the place of a file's in a directory, if it still says what it
+// said. Nothing leads out of the directory.
+func replaceIn(dir, name string, before, after []byte) error {
+	disk, err := fix.OpenDisk(dir)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(now, before) {
-		return fmt.Errorf("%s was changed in this very moment", name)
-	}
-	info, err := root.Stat(name)
-	if err != nil {
-		return err
-	}
-	temporary := path.Join(path.Dir(name), ".gatehouse-"+path.Base(name))
-	f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
-	if errors.Is(err, fs.ErrExist) { // of one that was ended in the middle
-		if err = root.Remove(temporary); err == nil {
-			f, err = root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
-		}
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(after)
-	if err == nil {
-		err = likeOwner(f, info)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = root.Rename(temporary, name)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(temporary))
-	}
-	return nil
-}
-
-// likeOwner gives a file the owner and the mode of another.
-func likeOwner(f *os.File, like fs.FileInfo) error {
-	if err := f.Chmod(like.Mode().Perm()); err != nil {
-		return err
-	}
-	var was unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &was); err != nil {
-		return err
-	}
-	owner, ok := like.Sys().(*syscall.Stat_t)
-	if !ok || owner.Uid == was.Uid && owner.Gid == was.Gid {
-		return nil
-	}
-	return f.Chown(int(owner.Uid), int(owner.Gid))
+	return errors.Join(disk.Replace(name, before, after), disk.Close())
 }
 
 // listenerOf is how Home Assistant shall listen behind us, as the server has planned it.

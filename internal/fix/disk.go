@@ -226,6 +226,32 @@ func (d *Disk) put(name string, e finding.Entry, tmp string, when int64) error {
 	return syncDir(dir)
 }
 
+// Replace gives a file another text in one moment, with its owner, mode and attributes, if it
+// says what it said before. Links are followed inside the root. It is for who keeps a journal
+// of its own.
+func (d *Disk) Replace(name string, before, after []byte) error {
+	at, err := (&facts.Host{Tree: d.Disk}).Resolve(name)
+	if err != nil {
+		return err
+	}
+	e, err := d.entry(at, true)
+	switch {
+	case err != nil:
+		return err
+	case e == nil || e.Type != finding.EntryFile:
+		return fmt.Errorf("%s is no file", at)
+	case *e.Content != string(before):
+		return fmt.Errorf("%s was changed in this very moment", at)
+	}
+	text := string(after)
+	if err := d.ready(finding.Step{Kind: finding.StepEdit, Path: at, Before: e}); err != nil {
+		return err
+	}
+	next := *e
+	next.Content = &text
+	return d.put(at, next, ".gatehouse-"+path.Base(at), 0)
+}
+
 func ignoreNotThere(err error) error {
 	if errors.Is(err, unix.ENOENT) {
 		return nil
