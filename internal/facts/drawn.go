@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -121,8 +122,12 @@ func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") =
 
 func (d *Drawn) find(op, name string) (*drawn, error) {
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if e := d.all[dir]; e != nil && e.closed {
+		switch e := d.all[dir]; {
+		case e == nil:
+		case e.closed:
 			return nil, &fs.PathError{Op: op, Path: "/" + name, Err: fs.ErrPermission}
+		case !e.info.Mode.IsDir():
+			return nil, &fs.PathError{Op: op, Path: "/" + name, Err: syscall.ENOTDIR}
 		}
 	}
 	e, ok := d.all[name]

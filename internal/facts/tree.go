@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -59,6 +60,9 @@ func resolve(t Tree, name string, last bool) (string, error) {
 		}
 		next := strings.Join(append(slices.Clone(at), part), "/")
 		info, err := t.Lstat(next)
+		if errors.Is(err, syscall.ENOTDIR) { // nothing is below a file
+			err = &fs.PathError{Op: "lstat", Path: "/" + next, Err: fs.ErrNotExist}
+		}
 		if err != nil {
 			return "", err
 		}
