@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,6 +81,38 @@ func (h *Host) Package(name string) (Package, bool, error) {
 	})
 	p, ok := byName[name]
 	return p, ok, err
+}
+
+// AsShipped reports whether a configuration file is as its package brought it: its sum is
+// the one that dpkg noted.
+func (h *Host) AsShipped(file string) (bool, error) {
+	sums, err := remember(h, "conffiles", func() (map[string]string, error) {
+		text, err := h.large(DpkgStatus)
+		return conffiles(text), err
+	})
+	if err != nil || sums[file] == "" {
+		return false, err
+	}
+	t, err := h.Text(file)
+	if err != nil {
+		return false, err
+	}
+	return fmt.Sprintf("%x", md5.Sum(t.Bytes)) == sums[file], nil
+}
+
+// conffiles reads the sums of configuration files out of the paragraphs of dpkg's status.
+func conffiles(text string) map[string]string {
+	sums, inside := map[string]string{}, false
+	for l := range strings.Lines(text) {
+		if !strings.HasPrefix(l, " ") {
+			inside = strings.HasPrefix(l, "Conffiles:")
+			continue
+		}
+		if f := strings.Fields(l); inside && len(f) == 2 {
+			sums[f[0]] = f[1]
+		}
+	}
+	return sums
 }
 
 // parsePackages reads the paragraphs of a file of packages (deb-control(5)).
