@@ -53,7 +53,7 @@ func sshClientKnown() audit.Check {
 				for _, l := range lines {
 					value := strings.ToLower(l.Args[0])
 					general := l.For == "" || strings.EqualFold(l.For, "host *") || strings.EqualFold(l.For, "match all")
-					if l.Keyword == "stricthostkeychecking" && (value == "no" || value == "off") || l.Keyword == "forwardagent" && value != "no" && general {
+					if l.Keyword == "stricthostkeychecking" && (value == "no" || value == "off") && !onThisMachine(l.For) || l.Keyword == "forwardagent" && value != "no" && general {
 						bad = append(bad, audit.At(l.File, l.Line, strings.TrimSpace(l.Keyword+" "+value+" "+l.For)))
 					}
 				}
@@ -71,6 +71,19 @@ func sshClientKnown() audit.Check {
 			return audit.Pass("ask", seen...)
 		},
 	}
+}
+
+// onThisMachine reports whether a Host line is about containers and virtual machines of
+// this machine only, which systemd's own program reaches without a network
+// (systemd-ssh-proxy(1)).
+func onThisMachine(under string) bool {
+	words := strings.Fields(strings.ToLower(under))
+	if len(words) < 2 || words[0] != "host" {
+		return false
+	}
+	return !slices.ContainsFunc(words[1:], func(name string) bool {
+		return name != ".host" && !strings.HasPrefix(name, "unix/") && !strings.HasPrefix(name, "vsock/") && !strings.HasPrefix(name, "machine/")
+	})
 }
 
 // sshInAutomations finds what Home Assistant runs over SSH without asking who is there.
