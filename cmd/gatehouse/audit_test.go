@@ -48,6 +48,34 @@ func TestAuditStatus(t *testing.T) {
 	}
 }
 
+// A look at files alone is not blamed for what takes the running machine or the router; for
+// everything else that could not be judged it is, and so is a look at the machine itself.
+func TestAuditStatusOfFilesAlone(t *testing.T) {
+	for _, c := range []struct {
+		live   bool
+		needs  audit.Need
+		result finding.Result
+		want   int
+	}{
+		{false, audit.NeedLive, finding.Unknown, statusDone},
+		{false, audit.NeedRouter, finding.Unknown, statusDone},
+		{false, audit.NeedHost, finding.Unknown, statusPartly},
+		{false, audit.NeedHost, finding.Fail, statusNo},
+		{true, audit.NeedLive, finding.Unknown, statusPartly},
+		{true, audit.NeedRouter, finding.Unknown, statusPartly},
+	} {
+		u := &auditing{host: &facts.Host{Live: c.live}, asked: []audit.Check{{Needs: c.needs}}, worst: finding.High,
+			report: &report.Report{Checks: []finding.Finding{{Severity: finding.Crit, Result: c.result}}}}
+		got := statusDone
+		if err := verdict(u.answered(), u.worst); err != nil {
+			got = asProblem(err).status
+		}
+		if got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
 func TestWaivers(t *testing.T) {
 	const id = "acct.uid0-only-root"
 	good := "[[waiver]]\nid = \"" + id + "\"\nreason = \"the hoster's\"\nuntil = 2027-01-31\n"

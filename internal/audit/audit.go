@@ -18,9 +18,10 @@ type Need int
 
 // The needs; they add up.
 const (
-	NeedHost Need = 1 << iota // a host's own file system: not in a container, not of HA OS, not --ha
-	NeedHA                    // Home Assistant's configuration directory
-	NeedLive                  // the running host
+	NeedHost   Need = 1 << iota // a host's own file system: not in a container, not of HA OS, not --ha
+	NeedHA                      // Home Assistant's configuration directory
+	NeedLive                    // the running host
+	NeedRouter                  // the router, which is asked from there; the check itself says whether it was
 )
 
 // Check is one rule. Its words are for the owner of a house.
@@ -134,6 +135,10 @@ func (c Check) on(h *facts.Host) finding.Finding {
 	}
 	return f
 }
+
+// Askable reports whether a run can answer at all: what takes the running machine is left
+// open where only files are looked at, whatever they hold.
+func (c Check) Askable(h *facts.Host) bool { return h.Live || c.Needs&(NeedLive|NeedRouter) == 0 }
 
 // Topic is the part of the id before the point.
 func (c Check) Topic() string {

@@ -10,8 +10,14 @@ import (
 	"gatehouse/internal/router"
 )
 
+// ofRouter marks what the router is asked for.
+func ofRouter(c audit.Check) audit.Check {
+	c.Needs |= audit.NeedRouter
+	return c
+}
+
 func exposure() []audit.Check {
-	return []audit.Check{inetIPv6Global(), inetUPnP(), inetPortForward(), inetSSHWAN(), inetNATPMP(), inetDNS(), inetRebinding(), inetCGNAT()}
+	return []audit.Check{inetIPv6Global(), ofRouter(inetUPnP()), ofRouter(inetPortForward()), inetSSHWAN(), ofRouter(inetNATPMP()), inetDNS(), inetRebinding(), ofRouter(inetCGNAT())}
 }
 
 // asRouterSays calls f if the router was asked.
