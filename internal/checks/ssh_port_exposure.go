@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"gatehouse/internal/audit"
@@ -36,6 +37,10 @@ func sshPortExposure() audit.Check {
 					listens = append(listens, audit.At(l.File, l.Line, l.Args[0]))
 				}
 				if len(listens) == 0 {
+					// What reads the firewall says elsewhere where it cannot (net.firewall-present).
+					if open, err := sshLetsAll(h, s); err == nil && !open {
+						return audit.Pass("the firewall closes it to strangers").Explicitly(true)
+					}
 					return audit.Fail("every address", audit.At(facts.SSHDConfig, 0, "ListenAddress every address (default)")).Explicitly(false)
 				}
 			}
@@ -57,6 +62,25 @@ func sshPortExposure() audit.Check {
 			return audit.Pass(names, listens...).Explicitly(true)
 		},
 	}
+}
+
+// sshLetsAll reports whether the firewall lets everybody come to a port of the server's.
+func sshLetsAll(h *facts.Host, s *facts.SSHD) (bool, error) {
+	b, err := firewalls(h)
+	if err != nil || len(b.managers) == 0 {
+		return true, err
+	}
+	ports := s.Lines("port")
+	if len(ports) == 0 {
+		ports = []facts.SSHDLine{{Args: []string{"22"}}}
+	}
+	for _, l := range ports {
+		port, err := strconv.Atoi(l.Args[0])
+		if err != nil || b.admits("tcp", port, false) || b.admits("tcp", port, true) && !withoutIPv6(h) {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // sshWide reports whether an address, with or without a port, is more than the home's.
