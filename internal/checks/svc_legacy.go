@@ -1,6 +1,10 @@
 package checks
 
 import (
+	"path"
+	"slices"
+	"strings"
+
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
@@ -39,10 +43,38 @@ func svcLegacy() audit.Check {
 					evidence = append(evidence, audit.At(u.EnabledBy, 0, name))
 				}
 			}
+			commands, err := h.UnitCommands()
+			if err != nil {
+				return audit.Unknown(err)
+			}
+			for _, c := range commands {
+				unit := path.Base(c.File)
+				if slices.Contains(list, unit) || !oldServer(c.Command) {
+					continue
+				}
+				if u, err := h.Unit(unit); err == nil && u.Starts() {
+					list = append(list, unit)
+					evidence = append(evidence, audit.At(c.File, c.Line, c.Command))
+				}
+			}
 			if len(evidence) == 0 && perr != nil {
 				return audit.Unknown(perr)
 			}
 			return audit.PassIf(len(evidence) == 0, list, evidence...)
 		},
 	}
+}
+
+// oldServer reports whether a command starts a server from before encryption, whatever
+// brought it.
+func oldServer(command string) bool {
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return false
+	}
+	name := path.Base(strings.TrimLeft(words[0], "@-:+!|"))
+	if name == "busybox" && len(words) > 1 {
+		name = words[1]
+	}
+	return slices.Contains([]string{"telnetd", "ftpd", "tftpd", "rshd", "rlogind", "rexecd", "talkd", "inetd", "xinetd", "vsftpd", "proftpd", "pure-ftpd", "tcpsvd"}, strings.TrimPrefix(name, "in."))
 }
