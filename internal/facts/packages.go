@@ -213,9 +213,12 @@ func (h *Host) AptLists() (AptLists, error) {
 				l.Files = append(l.Files, file)
 			}
 		}
-		// apt update touches these even where nothing is new.
-		if info, err := h.Stat("/var/lib/apt/periodic/update-success-stamp"); err == nil && info.ModTime.After(l.Latest) {
-			l.Latest = info.ModTime
+		// The lists keep the times that they have at their mirror. Debian's timer touches the
+		// first of these where it could ask, Ubuntu's and PackageKit's hooks the other.
+		for _, stamp := range []string{"update-stamp", "update-success-stamp"} {
+			if info, err := h.Stat("/var/lib/apt/periodic/" + stamp); err == nil && info.ModTime.After(l.Latest) {
+				l.Latest = info.ModTime
+			}
 		}
 		return l, nil
 	})
