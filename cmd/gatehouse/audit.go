@@ -119,7 +119,6 @@ type auditing struct {
 	waivers []report.Waiver
 	cfg     *config.Config // nil if there is none
 	host    *facts.Host
-	closed  []string // places that may hold a Home Assistant, and could not be looked into
 	asked   []audit.Check
 	report  *report.Report
 }
@@ -310,7 +309,7 @@ func (u *auditing) findHome(context.Context) error {
 		u.host.HADir = dirs[0]
 		return nil
 	}
-	u.closed = found.Closed
+	u.host.HAClosed = found.Closed
 	return nil
 }
 
@@ -439,11 +438,7 @@ func (u *auditing) judge(ctx context.Context) error {
 			return fmt.Errorf("audit: %w", err)
 		}
 		p.show("%d of %d  %s", n+1, len(u.asked), c.ID)
-		f := audit.Run(u.host, []audit.Check{c}, nil)[0]
-		if c.Needs&audit.NeedHA != 0 && u.host.HADir == "" && len(u.closed) > 0 {
-			f.Result, f.Why = finding.Unknown, "Home Assistant was not found, and these may hold it and could not be looked into: "+strings.Join(u.closed, ", ")
-		}
-		found = append(found, f)
+		found = append(found, audit.Run(u.host, []audit.Check{c}, nil)[0])
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("audit: %w", err)
@@ -464,7 +459,7 @@ func reads(n audit.Need) string {
 	for _, part := range []struct {
 		need audit.Need
 		text string
-	}{{audit.NeedHost, "the machine's own files"}, {audit.NeedHA, "Home Assistant's configuration directory"}, {audit.NeedLive, "the running machine"}, {audit.NeedRouter, "the router"}} {
+	}{{audit.NeedHost, "the machine's own files"}, {audit.NeedHA, "Home Assistant's configuration directory"}, {audit.AlsoHA, "Home Assistant's configuration directory as well"}, {audit.NeedLive, "the running machine"}, {audit.NeedRouter, "the router"}} {
 		if n&part.need != 0 {
 			all = append(all, part.text)
 		}

@@ -160,14 +160,14 @@ func TestAuditHomeThatIsClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := audit.Check{ID: "ha.x", Needs: audit.NeedHA, Severity: finding.High}
-	u := &auditing{app: &app{err: &bytes.Buffer{}}, host: &facts.Host{Tree: tree, Now: time.Now()}, asked: []audit.Check{c}, closed: []string{"/srv/homeassistant"}}
+	u := &auditing{app: &app{err: &bytes.Buffer{}}, host: &facts.Host{Tree: tree, Now: time.Now(), HAClosed: []string{"/srv/homeassistant"}}, asked: []audit.Check{c}}
 	if err := u.judge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if f := u.report.Checks[0]; f.Result != finding.Unknown || !strings.Contains(f.Why, "/srv/homeassistant") {
 		t.Errorf("%+v", f)
 	}
-	u.closed = nil
+	u.host.HAClosed = nil
 	if err := u.judge(t.Context()); err != nil || u.report.Checks[0].Result != finding.NotApplicable {
 		t.Errorf("%v %+v", err, u.report.Checks[0])
 	}

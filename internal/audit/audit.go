@@ -21,6 +21,7 @@ const (
 	NeedHost   Need = 1 << iota // a host's own file system: not in a container, not of HA OS, not --ha
 	NeedHA                      // Home Assistant's configuration directory
 	NeedLive                    // the running host
+	AlsoHA                      // Home Assistant's configuration directory as well, where there is one
 	NeedRouter                  // the router, which is asked from there; the check itself says whether it was
 )
 
@@ -156,7 +157,14 @@ func (c Check) judge(h *facts.Host) (v Verdict) {
 			v = Unknown(fmt.Errorf("the check itself failed: %v\n%s", p, firstLines(debug.Stack())))
 		}
 	}()
+	defer func() {
+		if c.Needs&AlsoHA != 0 && h.HAUnseen() != nil && (v.Result == finding.Pass || v.Result == finding.NotApplicable) {
+			v = Unknown(h.HAUnseen())
+		}
+	}()
 	switch {
+	case c.Needs&NeedHA != 0 && h.HAUnseen() != nil:
+		return Unknown(h.HAUnseen())
 	case c.Needs&NeedHA != 0 && h.HADir == "":
 		return NotApplicable("no configuration of Home Assistant was found")
 	case c.Needs&NeedHost != 0 && h.HAOnly:

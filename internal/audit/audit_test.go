@@ -54,6 +54,29 @@ func TestThirdOutcome(t *testing.T) {
 	}
 }
 
+// Where there may be a Home Assistant that could not be looked for, what asks for its
+// directory is neither good nor about nothing; what fails without it, fails.
+func TestHomeThatMayBeThere(t *testing.T) {
+	for _, c := range []struct {
+		needs Need
+		says  Verdict
+		want  finding.Result
+	}{
+		{NeedHA, Pass(nil), finding.Unknown},
+		{AlsoHA, Pass(nil), finding.Unknown},
+		{AlsoHA, NotApplicable("there is nothing"), finding.Unknown},
+		{AlsoHA, Fail(nil), finding.Fail},
+		{0, Pass(nil), finding.Pass},
+	} {
+		h := host(t, "-- etc/os-release --\nID=debian\n")
+		h.HAClosed = []string{"/var/lib/homeassistant"}
+		f := Run(h, []Check{{ID: "t.x", Needs: c.needs, Judge: func(*facts.Host) Verdict { return c.says }}}, nil)[0]
+		if f.Result != c.want || c.want == finding.Unknown && !strings.Contains(f.Why, "/var/lib/homeassistant") {
+			t.Errorf("%+v: %+v", c, f)
+		}
+	}
+}
+
 func TestSeverities(t *testing.T) {
 	if !finding.Crit.AtLeast(finding.High) || finding.Low.AtLeast(finding.Med) || finding.Severity("odd").AtLeast(finding.Info) {
 		t.Error("worse is not what it says")

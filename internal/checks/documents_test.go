@@ -117,6 +117,7 @@ func judgedFrom(n audit.Need) string {
 	}{
 		{audit.NeedHost, "The machine’s own files: not asked in a container, on Home Assistant OS, or where there is nothing but Home Assistant’s directory."},
 		{audit.NeedHA, "Home Assistant’s configuration directory."},
+		{audit.AlsoHA, "Home Assistant’s configuration directory as well, where there is one."},
 		{audit.NeedLive, "The running machine: elsewhere it cannot be judged."},
 		{audit.NeedRouter, "The router, which is asked from the running machine."},
 	} {

@@ -20,6 +20,7 @@ func filesystemsBackupRecent() audit.Check {
 		Why:       "A disk dies, a thief takes the machine, a program encrypts what it finds: only a backup somewhere else, and a fresh one, brings your house back.",
 		Fix:       "In Home Assistant under Settings, System, Backups: turn on automatic ones, daily, to a place outside of this machine (a share, the cloud), and try to restore one.",
 		Reference: []string{"HA docs: common-tasks/general, backups", "Securing Debian 4.18"},
+		Needs:     audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			if kind, err := h.Kind(); err != nil {
 				return audit.Unknown(err)
@@ -77,6 +78,9 @@ func filesystemsBackupRecent() audit.Check {
 				return audit.Unknown(err)
 			} else if unseen != "" {
 				return audit.Unknown(fmt.Errorf("%s makes backups here, and what it made lies where it cannot be seen", unseen))
+			}
+			if err := h.HAUnseen(); err != nil {
+				return audit.Unknown(err)
 			}
 			evidence := []finding.Evidence{audit.At(line.file, 0, "no backup goes to another place")}
 			if !line.done.IsZero() {

@@ -18,7 +18,7 @@ func filesystemsDiskEncryption() audit.Check {
 		Why:       "Whoever takes the machine, or finds the old SD card, has every password and key of your house, the recordings of its cameras and its history.",
 		Fix:       "Encrypt at the next installation (LUKS); with a TPM, or dropbear in the initramfs, the machine still starts without anybody there. Encrypt backups in any case.",
 		Reference: []string{"Securing Debian 3.2", "crypttab(5)", "cryptsetup(8)"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			place := "/"
 			if h.HADir != "" {

@@ -16,7 +16,7 @@ func kernelAcceptRA() audit.Check {
 		Why:       "Any gadget in the network can announce itself as the way out. But addresses by SLAAC, and Matter over Thread, come by the same announcements: without them half the house is dark.",
 		Fix:       "Only where this machine's IPv6 address is written down by hand and there is no Matter and no Thread: net.ipv6.conf.all.accept_ra = 0 and .default. With Thread, accept_ra_rt_info_max_plen = 64.",
 		Reference: []string{"CIS Debian 12 3.3.11", "CIS RHEL 9 3.3.11", "RFC 4191"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			needs, err := needsAnnouncements(h)
 			if err != nil {
@@ -50,6 +50,9 @@ func needsAnnouncements(h *facts.Host) (string, error) {
 		if len(found) > 0 {
 			return one.what, nil
 		}
+	}
+	if err := h.HAUnseen(); err != nil {
+		return "", err
 	}
 	if h.HADir != "" {
 		t, err := h.Text(h.HADir + "/.storage/core.config_entries")

@@ -19,7 +19,7 @@ func sshClientKnown() audit.Check {
 		Why:       "A client that takes any key talks to whoever stands in between, and one that lends its keys everywhere lets every machine on the way use them.",
 		Fix:       "Remove StrictHostKeyChecking no and the general ForwardAgent yes; log in once by hand and compare the fingerprint, so that the machine is known.",
 		Reference: []string{"ssh_config(5)"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			users, err := h.Users()
 			if err != nil {

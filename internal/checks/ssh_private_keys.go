@@ -16,7 +16,7 @@ func sshPrivateKeys() audit.Check {
 		Why:       "Whoever has a private key is you, everywhere it is let in; one that lies under www is handed to everybody who asks Home Assistant for it.",
 		Fix:       "chmod 600 the key, put a passphrase on one that belongs to a person (ssh-keygen -p), move it out of www, and replace one that others may have read.",
 		Reference: []string{"ssh-keygen(1)"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			users, err := h.Users()
 			if err != nil {

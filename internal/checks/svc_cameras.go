@@ -16,7 +16,7 @@ func svcCameras() audit.Check {
 		Why:       "Frigate's port 5000 and go2rtc's 1984 and 8554 ask for nothing: who reaches them looks into the house; go2rtc can also be made to run commands.",
 		Fix:       "Publish Frigate's port 8971 instead of 5000, bind go2rtc to 127.0.0.1 (api: listen: \"127.0.0.1:1984\") or give it username and password.",
 		Reference: []string{"Frigate docs: Authentication", "go2rtc README: Module API"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			var evidence []finding.Evidence
 			seen := false

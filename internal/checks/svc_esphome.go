@@ -18,7 +18,7 @@ func svcESPHome() audit.Check {
 		Why:       "Without a key everybody in the network switches the device, and without a password puts a program of his own on it.",
 		Fix:       "Write api: encryption: key: and ota: password: into each device's file and put it on the device; keep the dashboard (port 6052) behind a password.",
 		Reference: []string{"ESPHome docs: Native API, OTA"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			v := serviceFiles(h, "there is no ESPHome", []string{"esphome/*.yaml"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
 				if path.Base(t.Path) == "secrets.yaml" {

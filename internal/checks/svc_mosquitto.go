@@ -18,7 +18,7 @@ func svcMosquitto() audit.Check {
 		Why:       "Who may write to the broker switches lights, opens locks and pretends to be any sensor.",
 		Fix:       "Set allow_anonymous false and password_file in mosquitto.conf, make the passwords with mosquitto_passwd, mode 0600, and give each device its own first: whoever has none loses the connection.",
 		Reference: []string{"mosquitto.conf(5)", "HA docs: integrations/mqtt"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return unlessContained(h, serviceFiles(h, "there is no Mosquitto", []string{"mosquitto.conf", "config/mosquitto.conf"}, []string{"/etc/mosquitto/mosquitto.conf"}, func(t facts.Text) ([]finding.Evidence, error) {
 				return judgeMosquitto(h, t)

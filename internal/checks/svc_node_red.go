@@ -15,7 +15,7 @@ func svcNodeRED() audit.Check {
 		Why:       "Who reaches Node-RED's editor runs any command on the machine.",
 		Fix:       "Take adminAuth in settings.js out of its remark, with a hash made by node-red admin hash-pw, and let httpStatic lead to no folder of Home Assistant's.",
 		Reference: []string{"Node-RED docs: Securing Node-RED"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return unlessContained(h, serviceFiles(h, "there is no Node-RED", []string{".node-red/settings.js", "settings.js"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
 				ours, auth, local, inside := false, false, false, false

@@ -15,7 +15,7 @@ func svcZigbee2MQTT() audit.Check {
 		Why:       "Who reaches the page takes devices over, locks among them; and the key of the examples is known to everybody with a radio.",
 		Fix:       "Set frontend: auth_token: or host: 127.0.0.1. A new network_key means that every device has to be paired again: plan it.",
 		Reference: []string{"Zigbee2MQTT docs: Frontend, Zigbee network"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			return serviceFiles(h, "there is no Zigbee2MQTT", []string{"configuration.yaml", "data/configuration.yaml"}, []string{"/opt/zigbee2mqtt/data/configuration.yaml", "/var/lib/zigbee2mqtt/configuration.yaml"}, func(t facts.Text) (bad []finding.Evidence, err error) {
 				text := string(t.Bytes)

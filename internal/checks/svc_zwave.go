@@ -16,7 +16,7 @@ func svcZWaveJS() audit.Check {
 		Why:       "Who reaches port 3000 commands every Z-Wave lock without a password; without S2 keys the neighbour's radio does.",
 		Fix:       "Publish ports 3000 and 8091 on 127.0.0.1 only, set the S2 keys in Z-Wave JS UI, and chmod 600 its settings.json.",
 		Reference: []string{"Z-Wave JS UI docs: Security keys", "HA docs: integrations/zwave_js"},
-		Needs:     audit.NeedHost,
+		Needs:     audit.NeedHost | audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			v := serviceFiles(h, "there is no Z-Wave JS", []string{"settings.json", "store/settings.json", "data/settings.json"}, nil, func(t facts.Text) (bad []finding.Evidence, err error) {
 				text := string(t.Bytes)

@@ -18,6 +18,7 @@ func tlsKeyPerms() audit.Check {
 		Why:       "Who has this key can pass for your house without any warning. In Home Assistant's www folder everybody could fetch it.",
 		Fix:       "Set the key to 0600, or to 0640 with the group of the proxy, owned by root or by Home Assistant's account, and keep it out of www and of folders that are shared.",
 		Reference: []string{"RFC 9325", "Home Assistant: HTTP integration, ssl_key"},
+		Needs:     audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			used, err := h.UsedCertificates()
 			errs := []error{err}

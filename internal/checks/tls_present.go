@@ -18,6 +18,7 @@ func tlsPresent() audit.Check {
 		Why:       "Without TLS everybody on the way, from the café's wifi on, reads your password and whatever opens your door.",
 		Fix:       "Put TLS in front of Home Assistant (a gateway, a proxy, or its own ssl_certificate), and set the external URL to https://.",
 		Reference: []string{"Home Assistant: Securing", "RFC 9325"},
+		Needs:     audit.AlsoHA,
 		Judge: func(h *facts.Host) audit.Verdict {
 			var bad, good []finding.Evidence
 			var errs []error

@@ -27,6 +27,9 @@ type Host struct {
 	// HADir is the configuration directory of Home Assistant, as a path of the host; empty
 	// if there is none, or it is not known.
 	HADir string
+	// HAClosed are places that may hold that directory and could not be looked into, where
+	// none was found.
+	HAClosed []string
 	// HAOnly: there is nothing but that directory.
 	HAOnly bool
 	// NoWalk: the file system is not walked.
@@ -43,7 +46,7 @@ type Host struct {
 // Over is the same home with another tree in place of its own, as it would be after a
 // change; nothing of it has been read yet.
 func (h *Host) Over(t Tree) *Host {
-	return &Host{Tree: t, Live: h.Live, Root: h.Root, Now: h.Now, HADir: h.HADir, HAOnly: h.HAOnly, NoWalk: h.NoWalk, Endpoints: h.Endpoints, Router: h.Router}
+	return &Host{Tree: t, Live: h.Live, Root: h.Root, Now: h.Now, HADir: h.HADir, HAClosed: h.HAClosed, HAOnly: h.HAOnly, NoWalk: h.NoWalk, Endpoints: h.Endpoints, Router: h.Router}
 }
 
 // Resolve is the path of what a name leads to, with no symbolic link in it, inside the root.
@@ -54,6 +57,15 @@ func (h *Host) Resolve(name string) (string, error) {
 		return "", err
 	}
 	return path.Join("/", at), nil
+}
+
+// HAUnseen says that there may be a Home Assistant that could not be looked for; nil where
+// there is none, or it was found.
+func (h *Host) HAUnseen() error {
+	if h.HADir != "" || len(h.HAClosed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no Home Assistant was found, and these may hold it and could not be looked into: %s", strings.Join(h.HAClosed, ", "))
 }
 
 type remembered[T any] struct {
