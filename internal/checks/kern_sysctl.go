@@ -33,6 +33,12 @@ func sysctlAt(s facts.Sysctl) finding.Evidence {
 	return audit.At("/proc/sys/"+s.Key, 0, s.Value+" (the kernel's default)")
 }
 
+// sysctlNumber reads a number as the kernel does: 0x01b6 and 0666 are numbers, too.
+func sysctlNumber(text string) (int, error) {
+	n, err := strconv.ParseInt(text, 0, 64)
+	return int(n), err
+}
+
 // judgeSysctls judges settings of the kernel; all of them have to be as they are wanted.
 func judgeSysctls(h *facts.Host, all ...wanted) audit.Verdict {
 	var values []string
@@ -59,7 +65,7 @@ func judgeSysctls(h *facts.Host, all ...wanted) audit.Verdict {
 		seen++
 		explicit = explicit || s.Explicit
 		values = append(values, w.key+"="+s.Value)
-		n, err := strconv.Atoi(s.Value)
+		n, err := sysctlNumber(s.Value)
 		if err != nil {
 			unknown = fmt.Errorf("%s: %q is not a number", s.Key, s.Value)
 			continue
@@ -96,7 +102,7 @@ func perInterface(h *facts.Host, dir, name string, both func(all, own int) int, 
 		if !s.Known {
 			return 0, fmt.Errorf("%s: not known", s.Key)
 		}
-		return strconv.Atoi(s.Value)
+		return sysctlNumber(s.Value)
 	}
 	all, err := h.Sysctl(dir + "/all/" + name)
 	if err != nil {
