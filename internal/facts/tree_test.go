@@ -58,7 +58,7 @@ func TestDiskStaysInside(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	for name, want := range map[string]error{"/etc/out": fs.ErrNotExist, "/etc/gone": fs.ErrNotExist, "/etc/circle": ErrLinks, "/etc/pipe": ErrNotFile, "/etc/large": ErrTooLarge, "/etc": ErrNotFile, "/etc/junk": nil} {
+	for name, want := range map[string]error{"/etc/out": fs.ErrNotExist, "/etc/gone": fs.ErrNotExist, "/etc/real/below": fs.ErrNotExist, "/etc/circle": ErrLinks, "/etc/pipe": ErrNotFile, "/etc/large": ErrTooLarge, "/etc": ErrNotFile, "/etc/junk": nil} {
 		if _, err := h.Text(name); err == nil || want != nil && !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -68,6 +68,9 @@ func TestDiskStaysInside(t *testing.T) {
 	}
 	found, err := h.Glob("/etc/[ar]e*")
 	if err != nil || !slices.Equal(found, []string{"/etc/real", "/etc/relative"}) {
+		t.Errorf("%v, %v", found, err)
+	}
+	if found, err := h.Glob("/etc/r*/below"); err != nil || len(found) > 0 { // nothing is below a file
 		t.Errorf("%v, %v", found, err)
 	}
 	if there, err := h.Exists("/etc/none"); there || err != nil {
