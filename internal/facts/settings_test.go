@@ -38,6 +38,12 @@ func TestSysctl(t *testing.T) {
 		"last pattern":        {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.*.rp_filter=2\nnet.ipv4.conf.eth*.rp_filter=1\n", "net.ipv4.conf.eth0.rp_filter", "1", "/etc/sysctl.d/a.conf:2"},
 		"excluded":            {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.*.rp_filter=2\n-net.ipv4.conf.all.rp_filter\n", "net.ipv4.conf.all.rp_filter", "0", ":0"},
 		"several numbers":     {"-- etc/sysctl.d/a.conf --\nkernel.printk =  3\t4  1 3\n", "kernel.printk", "3 4 1 3", "/etc/sysctl.d/a.conf:1"},
+		"hidden":              {"-- etc/sysctl.d/.a.conf --\nkernel.sysrq=3\n", "kernel.sysrq", "438", ":0"},
+		"excluded pattern":    {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.*.rp_filter=2\n-net.ipv4.conf.e*.rp_filter\n", "net.ipv4.conf.eth0.rp_filter", "2", "/etc/sysctl.d/a.conf:1"},
+		"pattern taken back":  {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.*.rp_filter=2\n- net.ipv4.conf.*.rp_filter\n", "net.ipv4.conf.eth0.rp_filter", "0", ":0"},
+		"pattern said again":  {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.*.rp_filter=2\nnet.ipv4.conf.e*.rp_filter=1\nnet.ipv4.conf.*.rp_filter=2\n", "net.ipv4.conf.eth0.rp_filter", "1", "/etc/sysctl.d/a.conf:2"},
+		"all but":             {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.[!a]*.rp_filter=2\n", "net.ipv4.conf.all.rp_filter", "0", ":0"},
+		"braces":              {"-- etc/sysctl.d/a.conf --\nnet.ipv4.conf.{all,eth*}.rp_filter=2\n", "net.ipv4.conf.all.rp_filter", "2", "/etc/sysctl.d/a.conf:1"},
 		"dangling":            {"-- etc/sysctl.d/a.conf -> nowhere --\n", "kernel.sysrq", "438", ":0"},
 	} {
 		s, err := drawnHost(t, "-- etc/os-release --\nID=debian\n"+one.drawing).Sysctl(one.key)
@@ -142,7 +148,7 @@ func FuzzHostSettings(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = text[:min(len(text), 2000)] // some of what is held here takes the square of it
 		in := Text{Path: "/x", Lines: strings.Split(text, "\n")}
-		lines := parseSysctl(in)
+		lines := inForce(parseSysctl(in))
 		for _, l := range lines {
 			if got, ok := written(lines, l.key); ok && got.file != "/x" {
 				t.Errorf("%v", got)

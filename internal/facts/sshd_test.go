@@ -1,7 +1,6 @@
 package facts
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,9 +11,6 @@ import (
 
 	"pgregory.net/rapid"
 )
-
-// sshdRuns is how many configurations are shown to the real sshd.
-var sshdRuns = flag.Int("sshd-runs", 400, "configurations that are shown to the real sshd")
 
 // drawnSSHD reads a configuration that is drawn.
 func drawnSSHD(t interface {
@@ -245,23 +241,9 @@ func TestSSHDAgrees(t *testing.T) {
 			compared++
 		}
 	}
-	runRapid(t, check)
+	runRapid(t, *sshdRuns, check)
 	t.Logf("%d configurations: %d values agree, %d configurations refused by both", runs, compared, refused)
 	if compared < runs {
 		t.Errorf("only %d values were compared in %d configurations", compared, runs)
 	}
-}
-
-// runRapid runs a property as often as the flag says.
-func runRapid(t *testing.T, check func(*rapid.T)) {
-	t.Helper()
-	f := flag.Lookup("rapid.checks")
-	before := f.Value.String()
-	if before == f.DefValue {
-		if err := f.Value.Set(fmt.Sprint(*sshdRuns)); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = f.Value.Set(before) }()
-	}
-	rapid.Check(t, check)
 }

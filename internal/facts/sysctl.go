@@ -37,7 +37,7 @@ func configDirs(name string) []string {
 
 // configFiles returns the .conf files of such directories in the order in which they are
 // read: by name, whatever the directory, and of one name only the first directory's. A
-// link to /dev/null, and an empty name of one, hide the others.
+// link to /dev/null, and an empty name of one, hide the others. Hidden files are not read.
 func (h *Host) configFiles(dirs []string) ([]Text, error) {
 	chosen := map[string]string{}
 	for _, dir := range dirs {
@@ -49,7 +49,7 @@ func (h *Host) configFiles(dirs []string) ([]Text, error) {
 			return nil, err
 		}
 		for _, n := range names {
-			if strings.HasSuffix(n, ".conf") && chosen[n] == "" {
+			if strings.HasSuffix(n, ".conf") && n[0] != '.' && chosen[n] == "" {
 				chosen[n] = dir + "/" + n
 			}
 		}
@@ -70,7 +70,7 @@ func (h *Host) configFiles(dirs []string) ([]Text, error) {
 			continue
 		}
 		t, err := h.Text(name)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrLinks) {
 			continue // a link that leads nowhere
 		}
 		if err != nil {
@@ -112,6 +112,7 @@ func parseSysctl(t Text) []sysctlLine {
 		key, value, assigned := strings.Cut(line, "=")
 		key = strings.TrimSpace(key)
 		bare, dash := strings.CutPrefix(key, "-")
+		bare = strings.TrimSpace(bare)
 		const longest = 4096 // of a path
 		if !assigned && !dash || bare == "" || len(bare) > longest {
 			continue
@@ -121,7 +122,7 @@ func parseSysctl(t Text) []sysctlLine {
 	return all
 }
 
-// sysctls are all assignments as systemd-sysctl orders them.
+// sysctls are all assignments that are in force, as systemd-sysctl orders them.
 func (h *Host) sysctls() ([]sysctlLine, error) {
 	return remember(h, "sysctl.d", func() ([]sysctlLine, error) {
 		texts, err := h.configFiles(configDirs("sysctl.d"))
@@ -132,34 +133,163 @@ func (h *Host) sysctls() ([]sysctlLine, error) {
 		for _, t := range texts {
 			all = append(all, parseSysctl(t)...)
 		}
-		return all, nil
+		return inForce(all), nil
 	})
 }
 
 func isGlob(s string) bool { return strings.ContainsAny(s, "*?[") }
 
-// written is the assignment that counts for a key: the last that names it, else the last
-// pattern that fits it.
+// inForce leaves of all assignments one for each key, in the order in which they are
+// made: at the place of the first that says this value.
+func inForce(all []sysctlLine) []sysctlLine {
+	at := map[string]int{}
+	out := make([]sysctlLine, 0, len(all))
+	for _, l := range all {
+		before, twice := at[l.key]
+		if twice && out[before].value == l.value && out[before].exclude == l.exclude {
+			out[before] = l
+			continue
+		}
+		if twice {
+			out[before].key = "" // taken back
+		}
+		at[l.key] = len(out)
+		out = append(out, l)
+	}
+	return slices.DeleteFunc(out, func(l sysctlLine) bool { return l.key == "" })
+}
+
+// written is the assignment that counts for a key, of those that are in force: that which
+// names it, else the last pattern that fits it. An excluded pattern excludes nothing but
+// itself.
 func written(all []sysctlLine, key string) (sysctlLine, bool) {
-	var named, fits *sysctlLine
-	for n := range all {
-		l := &all[n]
-		switch {
-		case l.key == key:
-			named = l
-		case isGlob(l.key):
-			if ok, err := path.Match(l.key, key); err == nil && ok {
-				fits = l
+	for _, l := range all {
+		if l.key == key {
+			if l.exclude {
+				return sysctlLine{}, false
+			}
+			return l, true
+		}
+	}
+	for _, l := range slices.Backward(all) {
+		if l.exclude || !isGlob(l.key) {
+			continue
+		}
+		for _, pattern := range globBraces(l.key) {
+			if globFits(pattern, key) {
+				return l, true
 			}
 		}
 	}
-	switch {
-	case named != nil && !named.exclude:
-		return *named, true
-	case named != nil, fits == nil:
-		return sysctlLine{}, false
+	return sysctlLine{}, false
+}
+
+// globBraces takes a pattern's braces apart, as "{all,eth0}"; no more of them than
+// anybody means.
+func globBraces(pattern string) []string {
+	const most = 256
+	all := []string{pattern}
+	for n := 0; n < len(all) && len(all) < most; {
+		before, parts, after, ok := cutBraces(all[n])
+		if !ok {
+			n++
+			continue
+		}
+		var apart []string
+		for _, p := range parts[:min(len(parts), most)] {
+			apart = append(apart, before+p+after)
+		}
+		all = slices.Replace(all, n, n+1, apart...)
 	}
-	return *fits, true
+	return all
+}
+
+// cutBraces finds the first pair of braces, and what its commas part.
+func cutBraces(pattern string) (before string, parts []string, after string, ok bool) {
+	open := strings.IndexByte(pattern, '{')
+	if open < 0 {
+		return pattern, nil, "", false
+	}
+	level, from := 0, open+1
+	for n := open; n < len(pattern); n++ {
+		switch c := pattern[n]; {
+		case c == '\\':
+			n++
+		case c == '{':
+			level++
+		case c == ',' && level == 1:
+			parts, from = append(parts, pattern[from:n]), n+1
+		case c == '}':
+			if level--; level == 0 {
+				return pattern[:open], append(parts, pattern[from:n]), pattern[n+1:], true
+			}
+		}
+	}
+	return pattern, nil, "", false
+}
+
+// globFits reports whether a pattern of glob(7) fits a path, whose parts begin with no
+// point: Go's own patterns with what they say differently put into their words.
+func globFits(pattern, name string) bool {
+	var b strings.Builder
+	for n := 0; n < len(pattern); n++ {
+		c := pattern[n]
+		if c == '\\' && n+1 < len(pattern) {
+			n++
+			b.WriteByte(c)
+			c = pattern[n]
+		}
+		if c != '[' || n > 0 && pattern[n-1] == '\\' {
+			b.WriteByte(c)
+			continue
+		}
+		set, rest, ok := globSet(pattern[n+1:])
+		if !ok {
+			b.WriteString(`\[`)
+			continue
+		}
+		b.WriteString(set)
+		n = len(pattern) - len(rest) - 1
+	}
+	ok, err := path.Match(b.String(), name)
+	return err == nil && ok
+}
+
+// globSet reads what stands behind the "[" of a set, and returns it as path.Match has it.
+func globSet(s string) (set, rest string, ok bool) {
+	var b strings.Builder
+	b.WriteByte('[')
+	if s != "" && (s[0] == '!' || s[0] == '^') {
+		b.WriteByte('^')
+		s = s[1:]
+	}
+	for first := true; s != "" && s[0] != '/'; first = false {
+		if class, after, found := strings.Cut(strings.TrimPrefix(s, "[:"), ":]"); found && strings.HasPrefix(s, "[:") {
+			ranges, known := map[string]string{"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "lower": "a-z", "upper": "A-Z", "xdigit": "0-9a-fA-F"}[class]
+			if !known {
+				return "", "", false
+			}
+			b.WriteString(ranges)
+			s = after
+			continue
+		}
+		c := s[0]
+		switch {
+		case c == ']' && !first:
+			b.WriteByte(']')
+			return b.String(), s[1:], true
+		case c == '-' && !first && len(s) > 1 && s[1] != ']':
+			b.WriteByte('-')
+		case c == '\\' && len(s) > 1:
+			b.WriteString(s[:2])
+			s = s[1:]
+		default:
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		}
+		s = s[1:]
+	}
+	return "", "", false
 }
 
 // Sysctl returns a setting, by its name with points ("kernel.sysrq") or as a path below
