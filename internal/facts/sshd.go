@@ -97,6 +97,7 @@ func (h *Host) SSHD() (*SSHD, error) {
 			return nil, err
 		}
 		s.findUseless()
+		s.findClosed()
 		return s, nil
 	})
 }
@@ -489,6 +490,39 @@ func (s *SSHD) findUseless() {
 			s.Useless = append(s.Useless, l)
 		}
 	}
+}
+
+// findClosed finds methods of authentication that are asked for and switched off: sshd
+// does not start where no list of AuthenticationMethods is left (sshd.c).
+func (s *SSHD) findClosed() {
+	value := func(keyword string) SSHDValue {
+		all, err := s.Values(keyword, SSHPeer{})
+		if err != nil || len(all) == 0 {
+			return SSHDValue{}
+		}
+		return all[len(all)-1] // that holds without any Match
+	}
+	methods := value("authenticationmethods")
+	if !methods.Explicit {
+		return
+	}
+	settings := map[string]string{"publickey": "pubkeyauthentication", "password": "passwordauthentication", "keyboard-interactive": "kbdinteractiveauthentication",
+		"hostbased": "hostbasedauthentication", "gssapi-with-mic": "gssapiauthentication"}
+	closed := ""
+	for _, list := range methods.Args {
+		open := true
+		for method := range strings.SplitSeq(list, ",") {
+			method, _, _ = strings.Cut(method, ":")
+			if name := settings[method]; name != "" && value(name).Value == "no" {
+				open, closed = false, method
+			}
+		}
+		if open {
+			return
+		}
+	}
+	s.Faults = append(s.Faults, SSHDLine{Keyword: "authenticationmethods", File: methods.File, Line: methods.Line,
+		Trouble: "AuthenticationMethods asks for " + closed + ", which is switched off"})
 }
 
 // SSHRelease is a release of OpenSSH.

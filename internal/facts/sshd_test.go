@@ -247,3 +247,15 @@ func TestSSHDAgrees(t *testing.T) {
 		t.Errorf("only %d values were compared in %d configurations", compared, runs)
 	}
 }
+
+// A server that asks for a way in that is switched off does not start.
+func TestSSHDWithoutAWayIn(t *testing.T) {
+	drawing := fmt.Sprintf(sshdPackage, "1:9.2p1-2+deb12u5") + "-- etc/ssh/sshd_config --\nPubkeyAuthentication no\nAuthenticationMethods publickey,password"
+	const want = "/etc/ssh/sshd_config:2: sshd does not start: AuthenticationMethods asks for publickey, which is switched off"
+	if err := drawnSSHD(t, drawing+"\n").Fault(); err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+	if err := drawnSSHD(t, drawing+" password\nMatch User olga\nPasswordAuthentication no\n").Fault(); err != nil {
+		t.Errorf("another way is left: %v", err)
+	}
+}
