@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -128,9 +129,19 @@ func (r *sudoReader) file(name string, depth int) error {
 	r.Files = append(r.Files, t.Path)
 	for n := 0; n < len(t.Lines); n++ {
 		line, at := t.Lines[n], n+1
-		for strings.HasSuffix(line, `\`) && n+1 < len(t.Lines) {
+		for n+1 < len(t.Lines) && sudoContinues(line) {
 			n++
-			line = strings.TrimSuffix(line, `\`) + strings.TrimLeft(t.Lines[n], " \t")
+			line = strings.TrimSuffix(line, `\`)
+			if !sudoQuoted(line) {
+				line += " "
+			}
+			line += strings.TrimLeft(t.Lines[n], " \t")
+		}
+		if n+1 == len(t.Lines) && sudoContinues(line) {
+			line = strings.TrimSuffix(line, `\`)
+		}
+		if strings.HasPrefix(strings.TrimLeft(line, " \t"), "#include") && line[0] != '#' {
+			continue // a remark
 		}
 		if err := r.line(strings.TrimSpace(line), t.Path, at, depth); err != nil {
 			return fmt.Errorf("%s:%d: %w", t.Path, at, err)
@@ -149,7 +160,8 @@ func (r *sudoReader) line(line, file string, at, depth int) error {
 			if !ok || rest == "" || rest[0] != ' ' && rest[0] != '\t' {
 				continue
 			}
-			what := sudoUnquote(strings.TrimSpace(rest))
+			what, _, _ := sudoCut(strings.TrimLeft(rest, " \t"), " \t")
+			what = sudoUnquote(what)
 			if strings.Contains(what, "%h") {
 				name := ""
 				if t, err := r.h.Text("/etc/hostname"); err == nil && len(t.Lines) > 0 {
@@ -211,6 +223,26 @@ func (r *sudoReader) dir(name string, depth int) error {
 	return nil
 }
 
+// sudoContinues reports whether the next line belongs to this one; a remark ends where its
+// line does.
+func sudoContinues(line string) bool {
+	return strings.HasSuffix(line, `\`) && len(strings.TrimSpace(line)) == len(sudoUncomment(line))
+}
+
+// sudoQuoted reports whether a text ends inside quotes.
+func sudoQuoted(s string) bool {
+	quoted := false
+	for n := 0; n < len(s); n++ {
+		switch s[n] {
+		case '\\':
+			n++
+		case '"':
+			quoted = !quoted
+		}
+	}
+	return quoted
+}
+
 // sudoUncomment cuts a remark off; "#1000" is a user's number, and what is quoted stays.
 func sudoUncomment(line string) string {
 	quoted := false
@@ -222,7 +254,7 @@ func sudoUncomment(line string) string {
 			quoted = !quoted
 		case c == '#' && !quoted:
 			digit := n+1 < len(line) && line[n+1] >= '0' && line[n+1] <= '9'
-			begins := n == 0 || strings.IndexByte(" \t,%!:>(", line[n-1]) >= 0
+			begins := n == 0 || strings.IndexByte(" \t,%!:>(=", line[n-1]) >= 0
 			if digit && begins {
 				continue
 			}
@@ -278,10 +310,17 @@ func sudoList(s string) (items []string, rest string, err error) {
 			more, cut2, after2 := sudoCut(after, ", \t=:")
 			item, cut, after = item+":"+more, cut2, after2
 		}
+		if cut == ':' {
+			address, sign, more := sudoCut(s, ", \t=")
+			bare, _, _ := strings.Cut(address, "/")
+			if _, err := netip.ParseAddr(bare); err == nil {
+				item, cut, after = address, sign, more
+			}
+		}
 		if item == "" {
 			return nil, "", errors.New("a list with nothing in it")
 		}
-		items = append(items, not+sudoUnquote(item))
+		items = append(items, not[:len(not)%2]+sudoUnquote(item))
 		if cut == 0 {
 			return items, "", nil
 		}
@@ -308,7 +347,10 @@ func (r *sudoReader) defaults(rest, file string, at int) error {
 		return errors.New("a Defaults of nothing")
 	}
 	for rest != "" {
-		word, _, after := sudoCut(rest, ",")
+		word, cut, after := sudoCut(rest, ",")
+		if cut != 0 && strings.TrimSpace(after) == "" {
+			return errors.New("a Defaults that cannot be read")
+		}
 		one := d
 		word = strings.TrimSpace(word)
 		for strings.HasPrefix(word, "!") {
@@ -321,7 +363,11 @@ func (r *sudoReader) defaults(rest, file string, at int) error {
 			if n := len(name); n > 0 && (name[n-1] == '+' || name[n-1] == '-') {
 				one.Op, name = name[n-1:]+"=", name[:n-1]
 			}
-			one.Value = sudoUnquote(strings.TrimSpace(value))
+			value = strings.TrimSpace(value)
+			if _, cut, _ := sudoCut(value, " \t"); cut != 0 {
+				return errors.New("a Defaults that cannot be read")
+			}
+			one.Value = sudoUnquote(value)
 		}
 		one.Name = strings.TrimSpace(name)
 		if one.Name == "" || strings.ContainsAny(one.Name, " \t\"") {
@@ -337,14 +383,13 @@ func (r *sudoReader) defaults(rest, file string, at int) error {
 func (r *sudoReader) alias(kind, rest string) error {
 	for rest != "" {
 		name, cut, after := sudoCut(rest, "=")
-		if name = strings.TrimSpace(name); cut == 0 || name == "" || name[0] < 'A' || name[0] > 'Z' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
+		if name = strings.TrimSpace(name); cut == 0 || name == "" || name == "ALL" || name[0] < 'A' || name[0] > 'Z' || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
 			return errors.New("an alias that cannot be read")
 		}
 		list, next := after, ""
-		for from := 0; ; { // the colon of a digest parts no aliases
+		for from := 0; ; { // another alias follows a colon, and not every colon
 			text, cut, rest := sudoCut(after[from:], ":")
-			last := text[strings.LastIndexAny(text, ", \t")+1:]
-			if cut == ':' && isDigest(last) {
+			if cut == ':' && !isSudoAlias(rest) {
 				from += len(text) + 1
 				continue
 			}
@@ -352,17 +397,23 @@ func (r *sudoReader) alias(kind, rest string) error {
 			break
 		}
 		a := SudoAlias{Kind: kind, Name: name}
-		for list = strings.TrimSpace(list); list != ""; {
-			item, _, more := sudoCut(list, ",")
+		if slices.ContainsFunc(r.Aliases, func(o SudoAlias) bool { return o.Kind == kind && o.Name == name }) {
+			return fmt.Errorf("the alias %s is there twice", name)
+		}
+		if kind != "Cmnd" {
+			var err error
+			if a.Members, list, err = sudoList(list); err != nil || strings.TrimSpace(list) != "" {
+				return errors.New("an alias that cannot be read")
+			}
+		}
+		for again := kind == "Cmnd"; again; {
+			item, cut, more := sudoCut(list, ",")
+			again = cut != 0
 			if item = strings.TrimSpace(item); item == "" {
 				return errors.New("an alias that cannot be read")
 			}
-			list = strings.TrimSpace(more)
-			if kind != "Cmnd" {
-				bare := strings.TrimLeft(item, "! \t")
-				a.Members = append(a.Members, strings.Repeat("!", strings.Count(item[:len(item)-len(bare)], "!")%2)+sudoUnquote(bare))
-				continue
-			}
+			list = more
+			item = sudoTwiceNot(item)
 			word, cut, after := sudoCut(item, ":")
 			if isDigest(strings.TrimLeft(word, "! \t")) && strings.HasPrefix(word, "!") {
 				return errors.New("an alias that cannot be read")
@@ -372,7 +423,11 @@ func (r *sudoReader) alias(kind, rest string) error {
 					continue // another digest of the same command follows
 				}
 			}
-			a.Members = append(a.Members, sudoCommand(item))
+			c := sudoCommand(item)
+			if !isSudoCommand(c) {
+				return errors.New("an alias that cannot be read")
+			}
+			a.Members = append(a.Members, c)
 		}
 		r.Aliases = append(r.Aliases, a)
 		r.items += 1 + len(a.Members)
@@ -399,7 +454,7 @@ func (r *sudoReader) rule(line, file string, at int) error {
 		for {
 			c, more := "", true
 			for c == "" {
-				rest = strings.TrimLeft(rest, " \t")
+				rest = sudoTwiceNot(strings.TrimLeft(rest, " \t"))
 				switch {
 				case rest == "":
 					return errors.New("a rule without a command")
@@ -413,8 +468,8 @@ func (r *sudoReader) rule(line, file string, at int) error {
 				default:
 					word, cut, after := sudoCut(rest, ":=, \t")
 					trimmed := strings.TrimLeft(after, " \t")
-					if (cut == ' ' || cut == '\t') && strings.HasPrefix(trimmed, ":") && isSudoTag(word) {
-						cut, after = ':', trimmed[1:]
+					if (cut == ' ' || cut == '\t') && (strings.HasPrefix(trimmed, ":") && isSudoTag(word) || strings.HasPrefix(trimmed, "=")) {
+						cut, after = trimmed[0], trimmed[1:]
 					}
 					switch {
 					case cut == ':' && isSudoTag(word):
@@ -424,14 +479,14 @@ func (r *sudoReader) rule(line, file string, at int) error {
 						_, _, rest = sudoCut(strings.TrimLeft(after, " \t"), ", \t")
 						rest = strings.TrimLeft(rest, ", \t")
 					case cut == '=' && word != "" && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "":
-						_, sign, next := sudoCut(after, " \t") // an option, as CWD=/tmp
+						_, sign, next := sudoCut(strings.TrimLeft(after, " \t"), " \t") // an option, as CWD=/tmp
 						if sign == 0 {
 							return errors.New("a rule without a command")
 						}
 						rest = next
 					default:
 						text, sign, next := sudoCut(rest, ",:")
-						if c = sudoCommand(text); strings.TrimLeft(c, "!") == "" || isDigest(strings.TrimLeft(c, "!")) {
+						if c = sudoCommand(text); !isSudoCommand(c) || sign == ':' && strings.TrimSpace(next) == "" {
 							return errors.New("a rule without a command")
 						}
 						rest, more = strings.TrimSpace(next), sign == ','
@@ -454,6 +509,13 @@ func (r *sudoReader) rule(line, file string, at int) error {
 	return nil
 }
 
+// isSudoAlias reports whether a text begins with an alias and what it stands for.
+func isSudoAlias(s string) bool {
+	s = strings.TrimLeft(s, " \t")
+	rest := strings.TrimLeft(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+	return rest != s && strings.HasPrefix(strings.TrimLeft(rest, " \t"), "=")
+}
+
 func isSudoTag(word string) bool {
 	return slices.Contains([]string{"EXEC", "FOLLOW", "INTERCEPT", "LOG_INPUT", "LOG_OUTPUT", "MAIL", "PASSWD", "SETENV"}, strings.TrimPrefix(word, "NO"))
 }
@@ -461,6 +523,24 @@ func isSudoTag(word string) bool {
 // isDigest reports whether a word says that a command's digest follows.
 func isDigest(word string) bool {
 	return slices.Contains([]string{"sha224", "sha256", "sha384", "sha512"}, word)
+}
+
+// isSudoCommand reports whether a text is a command as sudo takes it: a path, a pattern,
+// one of sudo's own, or an alias.
+func isSudoCommand(c string) bool {
+	c = strings.TrimPrefix(c, "!")
+	if _, cut, _ := sudoCut(c, "#:"); cut == '#' || cut == ':' && c[0] != '^' {
+		return false
+	}
+	name, _, args := strings.Cut(c, " ")
+	return c != "" && (c[0] == '/' || c[0] == '^' || name == "sudoedit" || name == "list" ||
+		!args && c[0] >= 'A' && c[0] <= 'Z' && strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "")
+}
+
+// sudoTwiceNot takes off what excludes and takes that back.
+func sudoTwiceNot(s string) string {
+	bare := strings.TrimLeft(s, "!")
+	return s[:(len(s)-len(bare))%2] + bare
 }
 
 // sudoCommand is a command with one space between its words, and none after a "!".

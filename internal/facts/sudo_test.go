@@ -87,18 +87,58 @@ olga ALL=ALL
 		t.Errorf("rules:\n%s\nwant:\n%s", strings.Join(rules, "\n"), strings.Join(want, "\n"))
 	}
 	for text, want := range map[string]string{
-		"<html>":                   "/etc/sudoers:1: ",
-		"olga":                     "/etc/sudoers:1: ",
-		"\nolga ALL=":              "/etc/sudoers:2: ",
-		"Defaults":                 "/etc/sudoers:1: ",
-		"User_Alias A":             "/etc/sudoers:1: ",
-		"@include sudoers":         "/etc/sudoers:1: ",
-		"@include /etc/nothing":    "/etc/sudoers:1: ",
-		"olga ALL=(ALL) NOPASSWD:": "/etc/sudoers:1: ",
+		"<html>":                         "/etc/sudoers:1: ",
+		"olga":                           "/etc/sudoers:1: ",
+		"\nolga ALL=":                    "/etc/sudoers:2: ",
+		"Defaults":                       "/etc/sudoers:1: ",
+		"User_Alias A":                   "/etc/sudoers:1: ",
+		"@include sudoers":               "/etc/sudoers:1: ",
+		"@include /etc/nothing":          "/etc/sudoers:1: ",
+		"olga ALL=(ALL) NOPASSWD:":       "/etc/sudoers:1: ",
+		"olga ALL=bin/x":                 "/etc/sudoers:1: ",
+		"olga ALL=ALL x":                 "/etc/sudoers:1: ",
+		"olga ALL=ALL:":                  "/etc/sudoers:1: ",
+		"olga ALL=/bin/x #5":             "/etc/sudoers:1: ",
+		"Defaults use_pty,":              "/etc/sudoers:1: ",
+		"Defaults env_keep += A B":       "/etc/sudoers:1: ",
+		"User_Alias ALL = olga":          "/etc/sudoers:1: ",
+		"User_Alias A = olga : ":         "/etc/sudoers:1: ",
+		"Host_Alias H=a\nHost_Alias H=b": "/etc/sudoers:2: ",
 	} {
 		if _, err := hostOf(t, "-- etc/sudoers --\n"+text+"\n").Sudoers(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// What the real sudo made us see: a remark ends where its line does, "#include" is one
+// where it is indented, an option of a command may have room around its sign, an IPv6
+// address is one word, and what excludes twice does not.
+func TestSudoersOddly(t *testing.T) {
+	s, err := hostOf(t, `-- etc/sudoers --
+# a remark \
+olga ALL = CWD = /tmp NOPASSWD: ALL
+ #include /etc/none
+@include one # why
+User_Alias U = #1000, !!eve
+Host_Alias H = 2001:db8::1, home : H2 = house
+-- etc/one --
+eve H, 2001:db8::/32 = !!sha224:00 /bin/x \
+`).Sudoers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range s.Rules {
+		for _, c := range r.Commands {
+			got = append(got, fmt.Sprint(r.Users, r.Hosts, c.Tags, c.Command))
+		}
+	}
+	for _, a := range s.Aliases {
+		got = append(got, fmt.Sprint(a.Name, a.Members))
+	}
+	if want := []string{"[olga] [ALL] [NOPASSWD]ALL", "[eve] [H 2001:db8::/32] []/bin/x", "U[#1000 eve]", "H[2001:db8::1 home]", "H2[house]"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
 	}
 }
 
