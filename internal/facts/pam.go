@@ -68,19 +68,24 @@ func (h *Host) PAMServices() ([]string, error) {
 // pamDirs are where stacks stand, the first that has a service's wins.
 func pamDirs() []string { return []string{"/etc/pam.d", "/usr/lib/pam.d"} }
 
-// PAM returns the stack of a service, or where it has none of its own that of "other".
+// PAM returns the stack of a service, and that of "other" for what it has none of its own.
 // The error wraps fs.ErrNotExist if there is neither.
 func (h *Host) PAM(service string) ([]PAMLine, error) {
 	return remember(h, "pam "+service, func() ([]PAMLine, error) {
 		r := pamReader{h: h}
-		err := r.file(service, "", 0, 0)
-		if errors.Is(err, fs.ErrNotExist) && len(r.lines) == 0 && r.opened == 0 {
-			err = r.file("other", "", 0, 0)
+		if err := r.file(service, "", 0, 0); err != nil && (r.opened > 0 || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
 		}
-		if err != nil {
+		// What a service says nothing of is as "other" has it.
+		other := pamReader{h: h}
+		if err := other.file("other", "", 0, 0); err != nil && (other.opened > 0 || r.opened == 0 || !errors.Is(err, fs.ErrNotExist)) {
 			return nil, err
 		}
 		for _, kind := range []string{"auth", "account", "password", "session"} {
+			of := func(l PAMLine) bool { return l.Type == kind }
+			if !slices.ContainsFunc(r.lines, of) {
+				r.lines = append(r.lines, slices.DeleteFunc(slices.Clone(other.lines), func(l PAMLine) bool { return !of(l) })...)
+			}
 			reachPAM(r.lines, kind)
 		}
 		return r.lines, nil
@@ -134,7 +139,7 @@ func (r *pamReader) file(name, kind string, level, depth int) error {
 		}
 		where := func(err error) error { return fmt.Errorf("%s:%d: %w", t.Path, at, err) }
 		if words[0] == "@include" {
-			if len(words) != 2 {
+			if len(words) < 2 {
 				return where(errors.New("@include of nothing"))
 			}
 			if err := r.file(words[1], kind, level, depth+1); err != nil {
@@ -218,7 +223,7 @@ func (l PAMLine) actions() (map[string]string, error) {
 		all := map[string]string{}
 		for word := range strings.FieldsSeq(inner) {
 			value, action, ok := strings.Cut(word, "=")
-			if !ok || value == "" || action == "" {
+			if !ok || !isPAMValue(value) || (!isNumber(action) || strings.Trim(action, "0") == "") && !slices.Contains([]string{"ignore", "ok", "done", "bad", "die", "reset"}, action) {
 				return nil, fmt.Errorf("control %q cannot be read", l.Control)
 			}
 			all[value] = action
@@ -231,7 +236,37 @@ func (l PAMLine) actions() (map[string]string, error) {
 	return nil, fmt.Errorf("control %q is not known", l.Control)
 }
 
-// reachPAM marks the lines of one type that can be come to.
+// isPAMValue reports whether a module may return what a control names so (pam.conf(5)).
+func isPAMValue(name string) bool {
+	const all = " default success open_err symbol_err service_err system_err buf_err perm_denied auth_err cred_insufficient authinfo_unavail user_unknown maxtries new_authtok_reqd " +
+		"acct_expired session_err cred_unavail cred_expired cred_err no_module_data conv_err authtok_err authtok_recover_err authtok_lock_busy authtok_disable_aging try_again ignore abort " +
+		"authtok_expired module_unknown bad_item conv_again incomplete "
+	return name != "" && strings.Contains(all, " "+name+" ")
+}
+
+// pamState is how far a stack has come: what is next, what is made of it so far, and what
+// that was when each substack began.
+type pamState struct {
+	next  int
+	so    pamSo
+	saved string // a pamSo for each level
+}
+
+// pamSo is what is made of a stack so far.
+type pamSo byte
+
+const (
+	pamUndecided pamSo = iota
+	pamSucceeds
+	pamPositive // but with another value than success
+	pamFails
+)
+
+// maxPAMStates is how many states are looked at before every line is taken for reached.
+const maxPAMStates = 1 << 16
+
+// reachPAM marks the lines of one type that can be come to, by what libpam does
+// (pam_dispatch.c) with each value that a module may return.
 func reachPAM(lines []PAMLine, kind string) {
 	var at []int // the lines of that type
 	for n := range lines {
@@ -242,67 +277,105 @@ func reachPAM(lines []PAMLine, kind string) {
 	if len(at) == 0 {
 		return
 	}
-	// after is the next line that is no deeper, steps lines on.
-	after := func(k, steps int) int {
-		level := lines[at[k]].level
-		for ; steps > 0 && k < len(at); steps-- {
-			for k++; k < len(at) && lines[at[k]].level > level; k++ {
-			}
-			if k < len(at) && lines[at[k]].level < level {
-				return k // a jump does not leave its substack
-			}
-		}
-		return k
-	}
-	lines[at[0]].Reached = true
-	reach := func(k int) {
-		if k < len(at) {
-			lines[at[k]].Reached = true
+	resets := slices.ContainsFunc(at, func(n int) bool { return strings.Contains(lines[n].Control, "reset") })
+	seen := map[pamState]bool{}
+	var open []pamState
+	reach := func(s pamState) {
+		if s.next < len(at) && !seen[s] {
+			seen[s] = true
+			open = append(open, s)
 		}
 	}
-	for k := range at {
-		l := lines[at[k]]
-		if !l.Reached {
-			continue
-		}
-		if l.Module == "" { // a substack: into it, and past it
-			reach(k + 1)
-			reach(after(k, 1))
-			continue
-		}
-		actions, err := l.actions()
-		if err != nil {
-			continue
-		}
-		for value, action := range actions {
-			switch l.Module {
-			case "pam_permit.so":
-				if _, named := actions["success"]; value != "success" && (named || value != "default") {
-					continue
-				}
-			case "pam_deny.so":
-				if value == "success" || value == "ignore" || value == "new_authtok_reqd" {
-					continue
-				}
+	reach(pamState{0, pamUndecided, string(rune(pamUndecided))})
+	for len(open) > 0 {
+		if len(seen) > maxPAMStates {
+			for _, n := range at {
+				lines[n].Reached = true
 			}
-			switch action {
-			case "die", "done":
-				if l.level > 0 { // out of the substack
-					next := k + 1
-					for next < len(at) && lines[at[next]].level >= l.level {
-						next++
+			return
+		}
+		s := open[len(open)-1]
+		open = open[:len(open)-1]
+		l := &lines[at[s.next]]
+		l.Reached = true
+		if l.Module == "" { // a substack
+			if resets {
+				s.saved = s.saved[:l.level+1] + string(rune(s.so))
+			}
+			reach(pamState{s.next + 1, s.so, s.saved})
+			continue
+		}
+		for _, o := range l.outcomes() {
+			to := s
+			to.next++
+			leave := false
+			switch o.action {
+			case "ignore":
+			case "ok", "done":
+				if s.so == pamUndecided || s.so == pamSucceeds {
+					to.so = pamPositive
+					if o.success {
+						to.so = pamSucceeds
 					}
-					reach(next)
 				}
+				leave = o.action == "done" && to.so != pamFails
+			case "bad", "die":
+				to.so, leave = pamFails, o.action == "die"
+			case "reset":
+				to.so = pamSo(s.saved[l.level])
 			default:
-				steps, err := strconv.Atoi(action)
-				if err != nil || steps < 0 {
-					steps = 0
+				steps, err := strconv.Atoi(o.action)
+				if err != nil {
+					continue
 				}
-				reach(after(k, min(steps, len(at))+1))
+				k := s.next
+				inside := func(level int) bool { return k+1 < len(at) && lines[at[k+1]].level >= level }
+				for ; steps > 0 && inside(l.level); steps-- {
+					for k++; inside(l.level + 1); k++ {
+					}
+				}
+				if to.next = k + 1; steps > 0 {
+					to.so = pamFails // a jump does not leave its substack
+				}
 			}
+			for leave && to.next < len(at) && lines[at[to.next]].level >= l.level {
+				to.next++
+			}
+			reach(to)
 		}
 	}
+}
+
+// pamOutcome is what comes of a value that a module returns.
+type pamOutcome struct {
+	action  string
+	success bool
+}
+
+// outcomes are what may come of a line; pam_permit.so and pam_deny.so always return the
+// same.
+func (l PAMLine) outcomes() []pamOutcome {
+	actions, err := l.actions()
+	if err != nil {
+		return nil
+	}
+	of := func(value string) pamOutcome {
+		if action, ok := actions[value]; ok {
+			return pamOutcome{action, value == "success"}
+		}
+		return pamOutcome{actions["default"], value == "success"}
+	}
+	switch l.Module {
+	case "pam_permit.so":
+		return []pamOutcome{of("success")}
+	case "pam_deny.so":
+		return []pamOutcome{of(map[string]string{"auth": "auth_err", "account": "auth_err", "password": "authtok_err", "session": "session_err"}[l.Type])}
+	}
+	all := []pamOutcome{of("success"), of("ignore"), {actions["default"], false}}
+	for value := range actions {
+		all = append(all, of(value))
+	}
+	return all
 }
 
 // PAMModule reports whether a module's file is there.

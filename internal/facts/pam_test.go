@@ -59,6 +59,25 @@ auth required pam_y.so
 -auth optional /lib/security/pam_a.so [quoted arg] \
   more
 `, "auth pam_a.so+"},
+		"after a failure sufficient is not": {`-- etc/pam.d/svc --
+auth required pam_a.so
+auth sufficient pam_permit.so
+auth required pam_b.so
+`, "auth pam_a.so+ auth pam_permit.so+ auth pam_b.so+"},
+		"done that is reset": {`-- etc/pam.d/svc --
+auth requisite pam_a.so
+auth [default=reset] pam_b.so
+auth sufficient pam_permit.so
+auth required pam_c.so
+`, "auth pam_a.so+ auth pam_b.so+ auth pam_permit.so+ auth pam_c.so-"},
+		"other for what is not said": {`-- etc/pam.d/svc --
+@include none-of-it # why
+-- etc/pam.d/none-of-it --
+auth required pam_a.so
+-- etc/pam.d/other --
+auth required pam_deny.so
+account required pam_deny.so
+`, "auth pam_a.so+ account pam_deny.so+"},
 		"the vendor's": {`-- usr/lib/pam.d/svc --
 auth required pam_a.so
 -- etc/pam.d/other --
@@ -86,6 +105,8 @@ auth required pam_deny.so
 		`/etc/pam.d/svc:2: "authority" is no type of a PAM stack`: "-- etc/pam.d/svc --\n\nauthority required pam_a.so\n",
 		`/etc/pam.d/svc:1: control "must" is not known`:           "-- etc/pam.d/svc --\nauth must pam_a.so\n",
 		`/etc/pam.d/svc:1: control "[success]" cannot be read`:    "-- etc/pam.d/svc --\nauth [success] pam_a.so\n",
+		`/etc/pam.d/svc:1: control "[success=0]" cannot be read`:  "-- etc/pam.d/svc --\nauth [success=0] pam_a.so\n",
+		`/etc/pam.d/svc:1: control "[succes=ok]" cannot be read`:  "-- etc/pam.d/svc --\nauth [succes=ok] pam_a.so\n",
 	} {
 		if _, err := hostOf(t, drawing).PAM("svc"); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

@@ -95,7 +95,7 @@ func drawSudoers(r *rapid.T, includes ...string) string {
 			}
 			line := kind + "_Alias " + name + choose("equals", " = ", "=", "\t=\t") + list("members", all...)
 			if rapid.IntRange(0, 3).Draw(r, "second") == 0 {
-				line += choose("colon", " : ", ": ") + "SECOND" + kind[:1] + "_2 = " + list("members", all...)
+				line += " : " + "SECOND" + kind[:1] + "_2 = " + list("members", all...)
 			}
 			lines = append(lines, fold(line))
 		case k <= 8:
