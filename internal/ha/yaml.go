@@ -509,18 +509,7 @@ func (y *yamlFiles) files(v yamlValue) ([]yamlValue, error) {
 		return nil, inFile(at, err)
 	}
 	var out []yamlValue
-	err = fs.WalkDir(y.fsys, dir, func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case name != dir && strings.HasPrefix(d.Name(), "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir() || !strings.HasSuffix(d.Name(), ".yaml") || d.Name() == "secrets.yaml":
-			return nil
-		}
+	err = y.below(dir, func(name string) error {
 		f, err := y.load(name)
 		out = append(out, f)
 		return err
@@ -530,4 +519,29 @@ func (y *yamlFiles) files(v yamlValue) ([]yamlValue, error) {
 		return nil, inFile(at, err)
 	}
 	return out, nil
+}
+
+// below calls f for the files of a folder, then for those of each folder in it: what is
+// merged later wins. Home Assistant takes the folders in the order of the file system.
+func (y *yamlFiles) below(dir string, f func(name string) error) error {
+	entries, err := fs.ReadDir(y.fsys, dir)
+	if err != nil {
+		return err
+	}
+	for _, folders := range []bool{false, true} {
+		for _, e := range entries {
+			name := path.Join(dir, e.Name())
+			switch {
+			case e.IsDir() != folders || strings.HasPrefix(e.Name(), "."):
+			case folders:
+				err = y.below(name, f)
+			case strings.HasSuffix(e.Name(), ".yaml") && e.Name() != "secrets.yaml":
+				err = f(name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

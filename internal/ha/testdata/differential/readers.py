@@ -1,6 +1,6 @@
 """Reads what it is given with the readers that Home Assistant uses, a line of JSON at a time.
 
-{"kind": "json" | "target" | "form" | "yaml", "data": hex, …} is answered with
+{"kind": "json" | "target" | "form" | "yaml" | "configuration", "data": hex, …} is answered with
 {"ok": what was understood} or {"refused": why}.
 """
 
@@ -70,7 +70,7 @@ def load(name):
 
 def files(directory):
     for root, dirs, names in os.walk(directory):
-        dirs[:] = [d for d in dirs if not d.startswith(".")]
+        dirs[:] = sorted(d for d in dirs if not d.startswith("."))  # there in any order
         for n in sorted(names):
             if not n.startswith(".") and n.endswith(".yaml") and n != "secrets.yaml":
                 yield os.path.join(root, n)
@@ -134,8 +134,26 @@ def read_yaml(case, data):
     return {k: [text(i) for i in v] if isinstance(v, list) else [text(v)] for k, v in options.items()}
 
 
+def plain(value):
+    """Return mappings as lists of pairs, sorted, and everything else as text; what is empty is null."""
+    if isinstance(value, dict):
+        return sorted(([text(k), plain(v)] for k, v in value.items()), key=lambda pair: pair[0]) or None
+    if isinstance(value, list):
+        return {"list": [plain(v) for v in value]}
+    return None if value is None else text(value)
+
+
+def read_configuration(case, data):
+    """Return a whole configuration."""
+    Loader.top = case["folder"]
+    config = load(os.path.join(Loader.top, "configuration.yaml"))
+    if config is not None and not isinstance(config, dict):
+        raise yaml.YAMLError("not a mapping")
+    return {"all": plain(config)}
+
+
 async def main():
-    readers = {"json": read_json, "target": read_target, "form": read_form, "yaml": read_yaml}
+    readers = {"configuration": read_configuration, "json": read_json, "target": read_target, "form": read_form, "yaml": read_yaml}
     for line in sys.stdin:
         case = json.loads(line)
         try:
