@@ -15,7 +15,6 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
-	"gatehouse/internal/router"
 )
 
 // home is one drawing of a check's file, and what the check shall say of it:
@@ -36,51 +35,55 @@ func homesOf(t *testing.T, file string) []home {
 	}
 	var all []home
 	for _, part := range strings.Split("\n"+string(text), "\n== ")[1:] {
-		header, drawing, _ := strings.Cut(part, "\n")
-		drawing, _, _ = strings.Cut("\n"+drawing, "\n=>\n") // what a repair changes
-		words := strings.Fields(header)
-		if len(words) < 2 || !slices.Contains(finding.Results(), finding.Result(words[1])) {
-			t.Fatalf("%s: %q is no headline", file, header)
-		}
-		tree, err := facts.Draw(drawing + "\n")
+		h, err := readHome(part)
 		if err != nil {
-			t.Fatalf("%s: %s: %v", file, words[0], err)
-		}
-		var observed []facts.Endpoint
-		if text, err := tree.ReadFile("endpoints.json", 1<<20); err == nil {
-			if err := json.Unmarshal(text, &observed); err != nil {
-				t.Fatalf("%s: %s: %v", file, words[0], err)
-			}
-		}
-		var said *router.Answers
-		if text, err := tree.ReadFile("router.json", 1<<20); err == nil {
-			if err := json.Unmarshal(text, &said); err != nil {
-				t.Fatalf("%s: %s: %v", file, words[0], err)
-			}
-		}
-		h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), Endpoints: observed, Router: said}}
-		for _, w := range words[2:] {
-			name, value, _ := strings.Cut(w, "=")
-			switch name {
-			case "live":
-				h.host.Live = true
-			case "ha":
-				h.host.HADir = value
-			case "haonly":
-				h.host.HAOnly = true
-			case "nowalk":
-				h.host.NoWalk = true
-			case "now":
-				if h.host.Now, err = time.Parse(time.DateOnly, value); err != nil {
-					t.Fatalf("%s: %v", file, err)
-				}
-			default:
-				h.evidence = append(h.evidence, w)
-			}
+			t.Fatalf("%s: %v", file, err)
 		}
 		all = append(all, h)
 	}
 	return all
+}
+
+// readHome reads a home: its headline, and its drawing below.
+func readHome(part string) (home, error) {
+	header, drawing, _ := strings.Cut(part, "\n")
+	drawing, _, _ = strings.Cut("\n"+drawing, "\n=>\n") // what a repair changes
+	words := strings.Fields(header)
+	if len(words) < 2 || !slices.Contains(finding.Results(), finding.Result(words[1])) {
+		return home{}, fmt.Errorf("%q is no headline", header)
+	}
+	tree, err := facts.Draw(drawing + "\n")
+	if err != nil {
+		return home{}, fmt.Errorf("%s: %w", words[0], err)
+	}
+	h := home{name: words[0], result: finding.Result(words[1]), host: &facts.Host{Tree: tree, Root: true, Now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}}
+	for name, into := range map[string]any{"endpoints.json": &h.host.Endpoints, "router.json": &h.host.Router} {
+		if text, err := tree.ReadFile(name, 1<<20); err == nil {
+			if err := json.Unmarshal(text, into); err != nil {
+				return home{}, fmt.Errorf("%s: %w", words[0], err)
+			}
+		}
+	}
+	for _, w := range words[2:] {
+		name, value, _ := strings.Cut(w, "=")
+		switch name {
+		case "live":
+			h.host.Live = true
+		case "ha":
+			h.host.HADir = value
+		case "haonly":
+			h.host.HAOnly = true
+		case "nowalk":
+			h.host.NoWalk = true
+		case "now":
+			if h.host.Now, err = time.Parse(time.DateOnly, value); err != nil {
+				return home{}, fmt.Errorf("%s: %w", words[0], err)
+			}
+		default:
+			h.evidence = append(h.evidence, w)
+		}
+	}
+	return h, nil
 }
 
 // Every check says of its homes what they are, and never crashes; what a home shows as
