@@ -320,6 +320,9 @@ func sudoList(s string) (items []string, rest string, err error) {
 		if item == "" {
 			return nil, "", errors.New("a list with nothing in it")
 		}
+		if _, sign, _ := sudoCut(item, "()>!"); sign != 0 {
+			return nil, "", errors.New("a list that cannot be read")
+		}
 		items = append(items, not[:len(not)%2]+sudoUnquote(item))
 		if cut == 0 {
 			return items, "", nil
