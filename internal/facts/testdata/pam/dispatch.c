@@ -29,7 +29,7 @@ int main(void) {
 			pam_handle_t *h = NULL;
 			memset(seen, 0, sizeof seen);
 			if (pam_start_confdir("svc", "nobody", &conv, dir, &h) != PAM_SUCCESS) {
-				printf("-\n");
+				printf("!\n");
 				continue;
 			}
 			long all = 1;
