@@ -226,6 +226,9 @@ func (l PAMLine) actions() (map[string]string, error) {
 			if !ok || !isPAMValue(value) || (!isNumber(action) || strings.Trim(action, "0") == "") && !slices.Contains([]string{"ignore", "ok", "done", "bad", "die", "reset"}, action) {
 				return nil, fmt.Errorf("control %q cannot be read", l.Control)
 			}
+			if _, twice := all[value]; value == "default" && twice {
+				continue // it is for what nothing was said of, and after the first that is nothing
+			}
 			all[value] = action
 		}
 		if _, ok := all["default"]; !ok {

@@ -120,11 +120,15 @@ func TestPAMAgrees(t *testing.T) {
 			t.Fatal(err)
 		}
 		stack, err := (&Host{Tree: drawnFiles(drawn)}).PAM("svc")
+		said := map[string]string{} // all of it is read, or the next stack would get the rest
 		for _, kind := range []string{"auth", "account", "session"} {
 			if !answers.Scan() {
 				t.Fatalf("libpam ended at %s", show.String())
 			}
-			sign, real, _ := strings.Cut(answers.Text(), " ")
+			said[kind] = answers.Text()
+		}
+		for _, kind := range []string{"auth", "account", "session"} {
+			sign, real, _ := strings.Cut(said[kind], " ")
 			if err != nil || sign == "!" {
 				if err == nil {
 					idle++ // libpam would not begin
