@@ -34,6 +34,7 @@ func kernelAcceptRA() audit.Check {
 			}
 			return judgeInterfaces(h, exactly(0), ofInterface{"net/ipv6/conf", "accept_ra", ownOnly})
 		},
+		ByHand: "Only you know whether this machine's IPv6 address was written down by hand; without the announcements it may lose its way out.",
 	}
 }
 

@@ -16,5 +16,8 @@ func kernelASLR() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeSysctls(h, wanted{key: "kernel.randomize_va_space", ok: exactly(2), must: true})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Has the kernel put programs at addresses that nobody can guess.", "",
+			tuned{key: "kernel.randomize_va_space", value: "2", ok: exactly(2)}),
 	}
 }

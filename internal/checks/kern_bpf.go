@@ -16,5 +16,9 @@ func kernelBPF() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeSysctls(h, wanted{key: "kernel.unprivileged_bpf_disabled", ok: atLeast(1)}, wanted{key: "net.core.bpf_jit_harden", ok: exactly(2)})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Lets only root run code inside the kernel, and has the kernel harden that code.", "",
+			tuned{key: "kernel.unprivileged_bpf_disabled", value: "2", ok: atLeast(1)},
+			tuned{key: "net.core.bpf_jit_harden", value: "2", ok: exactly(2)}),
 	}
 }

@@ -58,5 +58,6 @@ func kernelCPUVulns() audit.Check {
 			}
 			return audit.Pass(0)
 		},
+		ByHand: "It takes a package of the maker's microcode, or another kernel, and a restart; where the kernel is only told to leave it off, boot.cmdline is repaired.",
 	}
 }

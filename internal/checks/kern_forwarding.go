@@ -23,6 +23,8 @@ func kernelForwarding() audit.Check {
 			}
 			return judgeSysctls(h, wanted{key: "net.ipv4.ip_forward", ok: exactly(0)}, wanted{key: "net.ipv6.conf.all.forwarding", ok: exactly(0)})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  forwardingRepair,
 	}
 }
 

@@ -22,12 +22,12 @@ func kernelKexecSysrq() audit.Check {
 			if err != nil {
 				return audit.Unknown(err)
 			}
-			// 16 sync, 32 read-only, 128 restart: what a hung machine needs; 1 is all of them.
-			limited := func(n int) bool { return n != 1 && n&^(16|32|128) == 0 }
 			if kdump || kdump2 {
-				return judgeSysctls(h, wanted{key: "kernel.sysrq", ok: limited})
+				return judgeSysctls(h, wanted{key: "kernel.sysrq", ok: limitedSysrq})
 			}
-			return judgeSysctls(h, wanted{key: "kernel.kexec_load_disabled", ok: exactly(1)}, wanted{key: "kernel.sysrq", ok: limited})
+			return judgeSysctls(h, wanted{key: "kernel.kexec_load_disabled", ok: exactly(1)}, wanted{key: "kernel.sysrq", ok: limitedSysrq})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  kexecSysrqRepair,
 	}
 }

@@ -17,5 +17,10 @@ func kernelKptr() audit.Check {
 			return judgeSysctls(h, wanted{key: "kernel.kptr_restrict", ok: atLeast(1)}, wanted{key: "kernel.dmesg_restrict", ok: exactly(1)},
 				wanted{key: "kernel.perf_event_paranoid", ok: atLeast(3)})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Keeps the kernel's addresses, log and counters from ordinary programs.", "Reading the kernel's log (dmesg) and measuring with perf or netdata need root.",
+			tuned{key: "kernel.kptr_restrict", value: "1", ok: atLeast(1)},
+			tuned{key: "kernel.dmesg_restrict", value: "1", ok: exactly(1)},
+			tuned{key: "kernel.perf_event_paranoid", value: "3", ok: atLeast(3)}),
 	}
 }

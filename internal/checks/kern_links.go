@@ -17,5 +17,11 @@ func kernelLinks() audit.Check {
 			return judgeSysctls(h, wanted{key: "fs.protected_hardlinks", ok: exactly(1)}, wanted{key: "fs.protected_symlinks", ok: exactly(1)},
 				wanted{key: "fs.protected_fifos", ok: atLeast(1)}, wanted{key: "fs.protected_regular", ok: atLeast(1)})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Has the kernel follow no links and open no files that others have laid out in shared directories.", "",
+			tuned{key: "fs.protected_hardlinks", value: "1", ok: exactly(1)},
+			tuned{key: "fs.protected_symlinks", value: "1", ok: exactly(1)},
+			tuned{key: "fs.protected_fifos", value: "1", ok: atLeast(1)},
+			tuned{key: "fs.protected_regular", value: "2", ok: atLeast(1)}),
 	}
 }

@@ -37,5 +37,6 @@ func kernelLockdown() audit.Check {
 			}
 			return audit.PassIf(mode == "integrity" || mode == "confidentiality", mode, audit.At(t.Path, 1, text))
 		},
+		ByHand: "It is switched on in the firmware, and modules that were built here have to be signed first.",
 	}
 }

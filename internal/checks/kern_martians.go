@@ -16,5 +16,8 @@ func kernelMartians() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeInterfaces(h, exactly(1), ofInterface{"net/ipv4/conf", "log_martians", either})
 		},
+		Profile: audit.ProfileStrict,
+		Repair: sysctlRepair("Has the kernel log packets with impossible addresses.", "In a house with several networks it fills the log.",
+			tuned{key: "net.ipv4.conf.all.log_martians", value: "1", ok: exactly(1)}),
 	}
 }

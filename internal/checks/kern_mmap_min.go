@@ -24,5 +24,7 @@ func kernelMmapMin() audit.Check {
 			}
 			return judgeSysctls(h, wanted{key: "vm.mmap_min_addr", ok: atLeast(least), must: true})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  mmapMinRepair,
 	}
 }

@@ -40,7 +40,7 @@ func kernelModules() audit.Check {
 			}
 			var open []string
 			var bad []finding.Evidence
-			for _, name := range []string{"dccp", "sctp", "rds", "tipc", "cramfs", "freevxfs", "hfs", "hfsplus", "jffs2", "udf", "firewire_core"} {
+			for _, name := range unneededModules() {
 				r := rules[name]
 				switch {
 				case loaded[name]:
@@ -60,6 +60,8 @@ func kernelModules() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, open, bad...).Explicitly(len(rules) > 0)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  modulesRepair,
 	}
 }
 

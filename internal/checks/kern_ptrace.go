@@ -16,5 +16,8 @@ func kernelPtrace() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeSysctls(h, wanted{key: "kernel.yama.ptrace_scope", ok: atLeast(1), must: true})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Lets a program look only into programs that it started itself.", "A debugger that is attached to a running program needs root.",
+			tuned{key: "kernel.yama.ptrace_scope", value: "1", ok: atLeast(1)}),
 	}
 }

@@ -23,6 +23,8 @@ func kernelRedirects() audit.Check {
 			return judgeInterfaces(h, exactly(0), accepts, ofInterface{"net/ipv4/conf", "send_redirects", either},
 				ofInterface{"net/ipv4/conf", "secure_redirects", either}, ofInterface{"net/ipv6/conf", "accept_redirects", ownOnly})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  redirectsRepair,
 	}
 }
 

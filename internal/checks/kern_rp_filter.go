@@ -16,5 +16,8 @@ func kernelRPFilter() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeInterfaces(h, func(n int) bool { return n == 1 || n == 2 }, ofInterface{"net/ipv4/conf", "rp_filter", either})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Has the kernel drop packets that come from where nothing here would answer to.", "",
+			tuned{key: "net.ipv4.conf.all.rp_filter", value: "2", ok: func(n int) bool { return n == 1 || n == 2 }}),
 	}
 }

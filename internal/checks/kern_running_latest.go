@@ -64,6 +64,7 @@ func kernelRunningLatest() audit.Check {
 			}
 			return audit.Pass(running)
 		},
+		ByHand: "A restart stops the house for a minute; when that is nobody's harm only you know.",
 	}
 }
 

@@ -16,5 +16,7 @@ func kernelSourceRoute() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeInterfaces(h, func(n int) bool { return n <= 0 }, ofInterface{"net/ipv4/conf", "accept_source_route", bothOf}, ofInterface{"net/ipv6/conf", "accept_source_route", bothOf})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sourceRouteRepair,
 	}
 }

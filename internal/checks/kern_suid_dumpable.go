@@ -48,5 +48,8 @@ func kernelSUIDDumpable() audit.Check {
 			}
 			return audit.Fail(dumpable.Value, sysctlAt(dumpable), sysctlAt(pattern)).Explicitly(dumpable.Explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Has privileged programs leave no picture of their memory when they crash.", "",
+			tuned{key: "fs.suid_dumpable", value: "0", ok: exactly(0)}),
 	}
 }

@@ -17,5 +17,10 @@ func kernelSyncookies() audit.Check {
 			return judgeSysctls(h, wanted{key: "net.ipv4.tcp_syncookies", ok: atLeast(1)}, wanted{key: "net.ipv4.icmp_echo_ignore_broadcasts", ok: exactly(1)},
 				wanted{key: "net.ipv4.icmp_ignore_bogus_error_responses", ok: exactly(1)})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sysctlRepair("Has the kernel stand a flood of half connections, and answer no ping that is for everybody.", "",
+			tuned{key: "net.ipv4.tcp_syncookies", value: "1", ok: atLeast(1)},
+			tuned{key: "net.ipv4.icmp_echo_ignore_broadcasts", value: "1", ok: exactly(1)},
+			tuned{key: "net.ipv4.icmp_ignore_bogus_error_responses", value: "1", ok: exactly(1)}),
 	}
 }

@@ -39,5 +39,7 @@ func kernelUserns() audit.Check {
 			}
 			return audit.Fail(open.Key+"="+open.Value, sysctlAt(*open)).Explicitly(open.Explicit)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  usernsRepair,
 	}
 }
