@@ -48,5 +48,7 @@ func inetIPv6Global() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, list, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  ipv6GlobalRepair,
 	}
 }

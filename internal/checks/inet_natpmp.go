@@ -24,5 +24,6 @@ func inetNATPMP() audit.Check {
 			}
 			return audit.Pass(false, audit.At("router", 0, "does not answer"))
 		}),
+		ByHand: "It is set in the router, which is not this machine's to change.",
 	}
 }

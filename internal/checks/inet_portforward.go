@@ -50,5 +50,6 @@ func inetPortForward() audit.Check {
 			}
 			return audit.Pass(r.Reached)
 		}),
+		ByHand: "It is set in the router, which is not this machine's to change.",
 	}
 }

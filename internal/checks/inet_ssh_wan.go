@@ -36,5 +36,6 @@ func inetSSHWAN() audit.Check {
 			}
 			return v
 		},
+		ByHand: "Turning passwords off is the repair of ssh.password-auth; which addresses you come from with SSH only you know.",
 	}
 }

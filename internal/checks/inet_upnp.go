@@ -51,5 +51,6 @@ func inetUPnP() audit.Check {
 			}
 			return audit.Pass("off", audit.At("router", 0, "does not answer to UPnP"))
 		}),
+		ByHand: "It is set in the router, which is not this machine's to change.",
 	}
 }

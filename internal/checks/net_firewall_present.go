@@ -38,5 +38,7 @@ func netFirewallPresent() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, b.names(), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  firewallRepair,
 	}
 }

@@ -27,5 +27,6 @@ func netFirewallSingle() audit.Check {
 			}
 			return audit.PassIf(len(b.managers) == 1, b.names(), evidence...)
 		},
+		ByHand: "Which of the two holds the rules that you want only you know.",
 	}
 }

@@ -49,5 +49,7 @@ func netFirewallV6() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, both, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  firewallV6Repair,
 	}
 }

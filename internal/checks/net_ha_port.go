@@ -66,5 +66,7 @@ func netHAPort() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, map[bool]string{true: "closed", false: "open"}[len(evidence) == 0], evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haPortRepair,
 	}
 }

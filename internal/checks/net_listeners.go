@@ -50,5 +50,6 @@ func netListeners() audit.Check {
 			}
 			return audit.Pass(list)
 		},
+		ByHand: "What such a program is for, and who started it, only you can find out; stopping it unseen may stop your house.",
 	}
 }

@@ -44,6 +44,9 @@ func programs() map[string][]string {
 		"postfix-reload":        {"postfix", "reload"},
 		"exim-reload":           {"update-exim4.conf"},
 		"newaliases":            {"newaliases"},
+		"firewall":              {"nft", "-f", "/etc/nftables.d/gatehouse.nft"},
+		"firewall-off":          {"nft", "add table inet gatehouse; delete table inet gatehouse; add table ip6 gatehouse; delete table ip6 gatehouse"},
+		"ufw-reload":            {"ufw", "reload"},
 	}
 }
 
@@ -92,6 +95,9 @@ func backwards(all []finding.Action, acted func(finding.Action) bool) (back []fi
 			case "stop":
 				a.Of = "start " + unit
 			}
+		}
+		if a.Kind == finding.ActionRun && a.Of == "firewall" {
+			a.Of = "firewall-off" // its file may be gone, and our table shall be
 		}
 		back = append(back, a)
 	}
