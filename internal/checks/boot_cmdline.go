@@ -49,6 +49,7 @@ func bootCmdline() audit.Check {
 			}
 			return audit.Pass([]string{})
 		},
+		ByHand: "It is felt after a restart only, and a machine that does not start any more is mended at its keyboard: change it when you stand there.",
 	}
 }
 

@@ -52,5 +52,7 @@ func bootEmergency() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, nil, bad...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  emergencyRepair,
 	}
 }

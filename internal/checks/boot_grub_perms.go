@@ -38,5 +38,7 @@ func bootGrubPerms() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, nil, bad...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  grubPermsRepair,
 	}
 }

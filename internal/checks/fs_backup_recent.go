@@ -92,6 +92,7 @@ func filesystemsBackupRecent() audit.Check {
 			}
 			return audit.Fail("none", evidence...)
 		},
+		ByHand: "Where a backup shall go, and who keeps its key, is yours to choose.",
 	}
 }
 

@@ -43,5 +43,7 @@ func filesystemsEtcShells() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, nil, bad...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  etcShellsRepair,
 	}
 }

@@ -56,6 +56,7 @@ func filesystemsFileCaps() audit.Check {
 			}
 			return audit.Pass(more(w.Capable.Count, "programs"), walkLeftOut(w)...)
 		},
+		ByHand: "What such a program needs its power for only you know; if nobody needs it, setcap -r takes it.",
 	}
 }
 

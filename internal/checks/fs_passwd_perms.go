@@ -49,6 +49,8 @@ func filesystemsPasswdPerms() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, nil, bad...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  passwdPermsRepair,
 	}
 }
 

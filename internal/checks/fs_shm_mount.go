@@ -20,5 +20,7 @@ func filesystemsShmMount() audit.Check {
 			}
 			return judgeMount(h, "/dev/shm", byDefault, "nosuid", "nodev", "noexec")
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  shmMountRepair,
 	}
 }

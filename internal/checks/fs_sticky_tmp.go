@@ -39,5 +39,7 @@ func filesystemsStickyTmp() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, nil, bad...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  stickyTmpRepair,
 	}
 }

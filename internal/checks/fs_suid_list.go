@@ -65,6 +65,7 @@ func filesystemsSUID() audit.Check {
 			}
 			return audit.Pass(more(w.SetID.Count, "programs"), walkLeftOut(w)...)
 		},
+		ByHand: "What such a program is for, and whether somebody needs it, only you know; if nobody does, chmod u-s takes its power.",
 	}
 }
 

@@ -16,5 +16,7 @@ func filesystemsTmpMount() audit.Check {
 		Judge: func(h *facts.Host) audit.Verdict {
 			return judgeMount(h, "/tmp", audit.Fail("part of /", audit.At("/etc/fstab", 0, "/tmp is no file system of its own")).Explicitly(false), "nosuid", "nodev")
 		},
+		Profile: audit.ProfileHome,
+		Repair:  tmpMountRepair,
 	}
 }

@@ -33,5 +33,7 @@ func filesystemsVarHomeMount() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, seen, bad...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  varHomeMountRepair,
 	}
 }

@@ -29,5 +29,7 @@ func filesystemsWorldWritable() audit.Check {
 			}
 			return audit.Pass("none", walkLeftOut(w)...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  worldWritableRepair,
 	}
 }
