@@ -36,5 +36,6 @@ func updCVE() audit.Check {
 			}
 			return audit.PassIf(len(open) == 0, names, evidence...)
 		},
+		ByHand: "Installing the release that has the fix is apt's work (apt upgrade); upd.unattended is repaired, so that it happens by itself.",
 	}
 }

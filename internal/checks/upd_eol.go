@@ -99,6 +99,7 @@ func updEOL() audit.Check {
 			}
 			return audit.Unknown(fmt.Errorf("how long %q gets updates is not in the table", name))
 		},
+		ByHand: "Moving to the next release changes the whole system, and takes a backup and an evening.",
 	}
 }
 

@@ -29,5 +29,6 @@ func updListsFresh() audit.Check {
 			at := l.Latest.UTC().Format(time.DateOnly)
 			return audit.PassIf(h.Now.Sub(l.Latest) <= week, at, audit.At(facts.AptListsDir, 0, at))
 		},
+		ByHand: "Only apt-get update, which asks the archives over the network, makes the lists new; Gatehouse asks nobody. What does it each day is upd.unattended.",
 	}
 }

@@ -41,5 +41,6 @@ func updSecurityPending() audit.Check {
 			}
 			return audit.Pass(names)
 		},
+		ByHand: "Installing them is apt's work (apt upgrade), and a service that is started again may stop your house for a moment; upd.unattended is repaired, so that it happens by itself.",
 	}
 }

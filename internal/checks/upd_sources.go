@@ -56,6 +56,8 @@ func updSources() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, list, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sourcesRepair,
 	}
 }
 

@@ -68,6 +68,8 @@ func updUnattended() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, map[bool]string{true: "on", false: "off"}[len(evidence) == 0], evidence...).Explicitly(true)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  unattendedRepair,
 	}
 }
 
