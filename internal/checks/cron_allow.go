@@ -38,5 +38,7 @@ func cronAllow() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  cronAllowRepair,
 	}
 }

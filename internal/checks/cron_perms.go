@@ -38,5 +38,7 @@ func cronPerms() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  cronPermsRepair,
 	}
 }

@@ -63,5 +63,7 @@ func cronTargets() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, slices.Compact(bad), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  cronTargetsRepair,
 	}
 }

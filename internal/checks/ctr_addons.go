@@ -49,5 +49,6 @@ func ctrAddons() audit.Check {
 			}
 			return audit.NotApplicable("there is no Supervisor, so there are no apps")
 		},
+		ByHand: "Home Assistant's Supervisor looks after its apps: the switch is on the app's own page.",
 	}
 }

@@ -35,5 +35,7 @@ func ctrDaemon() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, d.Settings["userns-remap"], evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  dockerDaemonRepair,
 	}
 }

@@ -59,6 +59,8 @@ func ctrEnvSecrets() audit.Check {
 			}
 			return v
 		},
+		Profile: audit.ProfileHome,
+		Repair:  envSecretsRepair,
 	}
 }
 

@@ -26,5 +26,6 @@ func ctrMounts() audit.Check {
 				return bad
 			})
 		},
+		ByHand: "The container has to be made again with other folders, and what it does with them only you know.",
 	}
 }

@@ -21,5 +21,6 @@ func ctrPrivileged() audit.Check {
 				return nil
 			})
 		},
+		ByHand: "The container has to be made again with the devices that it needs, which only you know.",
 	}
 }

@@ -28,6 +28,7 @@ func ctrSockMount() audit.Check {
 				return bad
 			})
 		},
+		ByHand: "The container has to be made again without the socket, and may be of no use without it.",
 	}
 }
 

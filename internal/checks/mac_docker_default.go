@@ -66,6 +66,7 @@ func confinementDockerDefault() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, more(len(names), "containers"), bad...)
 		},
+		ByHand: "The container has to be made again, and may have been left out because it does not work inside.",
 	}
 }
 

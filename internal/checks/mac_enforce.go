@@ -94,6 +94,7 @@ func confinementEnforce() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, more(enforced, "enforced"), bad...)
 		},
+		ByHand: "What a profile that only complains would forbid has to be looked at first.",
 	}
 }
 

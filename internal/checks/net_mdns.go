@@ -53,5 +53,7 @@ func netMDNS() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, on, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  mdnsRepair,
 	}
 }

@@ -32,5 +32,6 @@ func svcAdminUIs() audit.Check {
 			}
 			return audit.PassIf(len(kept) == 0, len(kept), kept...)
 		},
+		ByHand: "Who administers the machine from where only you know.",
 	}
 }

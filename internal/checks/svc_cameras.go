@@ -82,6 +82,7 @@ func svcCameras() audit.Check {
 			}
 			return audit.Pass("closed")
 		},
+		ByHand: "A new password is yours to choose, and whatever shows the cameras has to be told.",
 	}
 }
 

@@ -31,5 +31,7 @@ func svcCtrlAltDel() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  ctrlAltDelRepair,
 	}
 }

@@ -42,6 +42,7 @@ func svcDB() audit.Check {
 			}
 			return audit.Pass("closed")
 		},
+		ByHand: "Which machines and containers use the data base over the network only you know; they would lose it.",
 	}
 }
 

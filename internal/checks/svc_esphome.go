@@ -54,6 +54,7 @@ func svcESPHome() audit.Check {
 			})
 			return withDashboard(h, v)
 		},
+		ByHand: "Each device has to be given a new program with its key, and Home Assistant has to be told that key.",
 	}
 }
 

@@ -18,22 +18,28 @@ func svcLegacy() audit.Check {
 		Reference: []string{"CIS Debian 12 2.1.16", "CIS Debian 12 2.2.1", "CIS RHEL 9 2.1.16", "Securing Debian Manual 3.6"},
 		Needs:     audit.NeedHost,
 		Judge: func(h *facts.Host) audit.Verdict {
-			old := []string{"telnetd", "telnetd-ssl", "inetutils-telnetd", "rsh-server", "rsh-redone-server", "nis", "ypserv", "talkd", "inetutils-talkd", "tftpd", "tftpd-hpa", "atftpd", "xinetd", "inetutils-inetd", "openbsd-inetd", "inetutils-ftpd", "ftpd", "vsftpd", "proftpd-basic", "proftpd-core", "pure-ftpd", "rsh-client", "talk"}
 			list := []string{}
 			var evidence []finding.Evidence
 			var perr error
-			for _, name := range old {
+			for _, name := range legacyPackages() {
 				p, installed, err := h.Package(name)
 				if err != nil {
 					perr = err
 					break
 				}
-				if installed {
+				if !installed {
+					continue
+				}
+				off, err := legacyOff(h, name)
+				if err != nil {
+					return audit.Unknown(err)
+				}
+				if !off {
 					list = append(list, name)
 					evidence = append(evidence, packageEvidence(p, ""))
 				}
 			}
-			for _, name := range []string{"telnet.socket", "rsh.socket", "tftp.socket", "tftpd-hpa.service", "xinetd.service", "inetd.service", "vsftpd.service", "proftpd.service", "ypserv.service", "ypbind.service"} {
+			for _, name := range legacyStarted() {
 				u, err := h.Unit(name)
 				if err != nil {
 					return audit.Unknown(err)
@@ -62,6 +68,8 @@ func svcLegacy() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, list, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  legacyRepair,
 	}
 }
 

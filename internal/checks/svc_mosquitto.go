@@ -24,6 +24,7 @@ func svcMosquitto() audit.Check {
 				return judgeMosquitto(h, t)
 			}), "mosquitto")
 		},
+		ByHand: "Each device has to be given a name and a password of its own first; otherwise all of them, and Home Assistant, lose the broker.",
 	}
 }
 

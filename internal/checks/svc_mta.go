@@ -37,5 +37,7 @@ func svcMTA() audit.Check {
 				return nil, nil
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  mtaRepair,
 	}
 }

@@ -58,5 +58,6 @@ func svcNodeRED() audit.Check {
 				return bad, nil
 			}), "node-red")
 		},
+		ByHand: "A new password is yours to choose.",
 	}
 }

@@ -56,5 +56,7 @@ func svcSamba() audit.Check {
 				return bad, nil
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  sambaRepair,
 	}
 }

@@ -74,5 +74,7 @@ func svcUnitWritable() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  unitWritableRepair,
 	}
 }

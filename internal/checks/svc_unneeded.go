@@ -25,7 +25,7 @@ func svcUnneeded() audit.Check {
 			}
 			list := []string{}
 			var evidence []finding.Evidence
-			for _, name := range []string{"nfs-server.service", "nfs-kernel-server.service", "rpcbind.service", "rpcbind.socket", "cups.service", "cups.socket", "snmpd.service", "slapd.service", "dovecot.service", "squid.service", "isc-dhcp-server.service", "named.service", "rsync.service"} {
+			for _, name := range unneededServers() {
 				u, err := h.Unit(name)
 				if err != nil {
 					return audit.Unknown(err)
@@ -37,5 +37,6 @@ func svcUnneeded() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, list, evidence...)
 		},
+		Repair: unneededRepair,
 	}
 }

@@ -49,5 +49,6 @@ func svcZigbee2MQTT() audit.Check {
 				return bad, nil
 			})
 		},
+		ByHand: "A new password is yours to choose, and with a new key of the network each device has to be paired again.",
 	}
 }

@@ -63,5 +63,6 @@ func svcZWaveJS() audit.Check {
 			}
 			return v
 		},
+		ByHand: "The keys belong to the devices, which would have to be included again.",
 	}
 }
