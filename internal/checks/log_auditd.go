@@ -49,6 +49,8 @@ func loggingAuditd() audit.Check {
 			}
 			return audit.PassIf(len(missing) == 0, more(len(rules), "rules"), missing...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  auditdRepair,
 	}
 }
 

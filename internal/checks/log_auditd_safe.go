@@ -56,5 +56,7 @@ func loggingAuditdSafe() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, len(bad) > 0, bad...).Explicitly(len(set) > 0)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  auditdSafeRepair,
 	}
 }

@@ -40,5 +40,7 @@ func loggingNoListen() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, len(bad) > 0, bad...).Explicitly(len(bad) > 0)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  logNoListenRepair,
 	}
 }

@@ -36,6 +36,8 @@ func loggingPerms() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, len(bad), bad[:min(len(bad), maxShown)]...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  logPermsRepair,
 	}
 }
 

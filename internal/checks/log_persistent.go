@@ -39,5 +39,7 @@ func loggingPersistent() audit.Check {
 			}
 			return audit.PassIf(storage == "persistent", storage, e).Explicitly(explicit)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  logPersistentRepair,
 	}
 }

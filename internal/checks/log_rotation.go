@@ -52,5 +52,7 @@ func loggingRotation() audit.Check {
 			}
 			return audit.PassIf(timer || daily, "logrotate", audit.At("logrotate.timer", 0, fmt.Sprintf("started: %t", timer)))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  logRotationRepair,
 	}
 }

@@ -53,5 +53,7 @@ func timeChronyUser() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, user, bad...).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  chronyUserRepair,
 	}
 }

@@ -56,6 +56,8 @@ func timeSync() audit.Check {
 			}
 			return audit.PassIf(servers > 0, running, append(evidence, audit.At(file, 0, more(servers, "servers")))...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  timeSyncRepair,
 	}
 }
 
