@@ -262,7 +262,7 @@ func shmMountRepair(h *facts.Host) (finding.Fix, error) {
 }
 
 func varHomeMountRepair(h *facts.Host) (finding.Fix, error) {
-	d := fix.Begin(h, "Mounts the file systems that hold only data so that no device and no setuid program in them comes into force.", "A setuid program below /home or /var runs as whoever starts it.")
+	d := fix.Begin(h, "Mounts the file systems that hold only data so that no device and no setuid program in them comes into force.", "A setuid program below /home or /var has only the rights of whoever starts it.")
 	for _, point := range []string{"/home", "/var", "/var/tmp", "/var/log", "/var/log/audit"} {
 		m, own, err := h.MountAt(point)
 		if err != nil {
