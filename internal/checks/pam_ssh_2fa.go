@@ -28,7 +28,7 @@ func authenticationSSHSecondFactor() audit.Check {
 				return audit.Unknown(err)
 			}
 			for _, l := range stack {
-				if l.Type == "auth" && l.Reached && slices.Contains([]string{"pam_google_authenticator.so", "pam_u2f.so", "pam_oath.so", "pam_duo.so", "pam_yubico.so", "pam_fido2.so", "pam_otpw.so"}, l.Module) {
+				if l.Type == "auth" && l.Reached && slices.Contains(secondFactors(), l.Module) {
 					return audit.Pass(l.Module, audit.At(l.File, l.Line, l.Control+" "+l.Module)).Explicitly(true)
 				}
 			}
@@ -41,4 +41,9 @@ func authenticationSSHSecondFactor() audit.Check {
 			return audit.Fail("none", audit.At("/etc/pam.d/sshd", 0, "no module of a second factor")).Explicitly(false)
 		},
 	}
+}
+
+// secondFactors are the modules of PAM that ask for more than a password.
+func secondFactors() []string {
+	return []string{"pam_google_authenticator.so", "pam_u2f.so", "pam_oath.so", "pam_duo.so", "pam_yubico.so", "pam_fido2.so", "pam_otpw.so"}
 }

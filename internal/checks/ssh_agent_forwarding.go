@@ -13,5 +13,8 @@ func sshAgentForwarding() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshOpenTo("AllowAgentForwarding", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server take no keys on loan from who logs in.",
+			"From here nobody goes on to another machine with the keys of the one that they came from.", sshYes("AllowAgentForwarding", "no")),
 	}
 }

@@ -18,5 +18,8 @@ func sshAlive() audit.Check {
 			// None at all ends nothing since 8.2.
 			return sshBoth(one, sshSetting("ClientAliveCountMax", sshFrom(1, 3))(h))
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Ends connections over SSH whose other side has not answered for three minutes.",
+			"A session over a line that is down for longer than that ends.", []sshWish{{"ClientAliveInterval", "60", sshFrom(1, 300)}, {"ClientAliveCountMax", "3", sshFrom(1, 3)}}),
 	}
 }

@@ -21,18 +21,22 @@ func sshAllowUsers() audit.Check {
 			if err != nil {
 				return sshRefused(err)
 			}
-			named := func(v facts.SSHDValue) bool {
-				return len(v.Args) > 0 && !slices.ContainsFunc(v.Args, func(a string) bool { return strings.Trim(a, "*?") == "" })
-			}
-			users := sshValues(s, "AllowUsers", facts.SSHPeer{}, named)
+			users := sshValues(s, "AllowUsers", facts.SSHPeer{}, sshNames)
 			if users.Result != finding.Fail {
 				return users
 			}
-			groups := sshValues(s, "AllowGroups", facts.SSHPeer{}, named)
+			groups := sshValues(s, "AllowGroups", facts.SSHPeer{}, sshNames)
 			if groups.Result == finding.Pass {
 				return groups
 			}
 			return sshBoth(users, groups)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  sshAllowThose,
 	}
+}
+
+// sshNames reports whether a list names somebody, and not everybody.
+func sshNames(v facts.SSHDValue) bool {
+	return len(v.Args) > 0 && !slices.ContainsFunc(v.Args, func(a string) bool { return strings.Trim(a, "*?") == "" })
 }

@@ -75,6 +75,8 @@ func sshAuthkeys() audit.Check {
 			}
 			return audit.Pass(keys, seen...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshStrongKeys,
 	}
 }
 

@@ -33,5 +33,7 @@ func sshAuthkeysRoot() audit.Check {
 			}
 			return audit.Pass(0)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  sshNoRootKeys,
 	}
 }

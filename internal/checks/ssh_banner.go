@@ -14,5 +14,7 @@ func sshBanner() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.5", "CIS RHEL 9 5.1.8", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("Banner", func(v facts.SSHDValue) bool { return v.Value != "none" }),
+		Repair: sshRepair("Has the SSH server show /etc/issue.net before the login.",
+			"Programs that read what comes before a login see one text more.", []sshWish{{"Banner", "/etc/issue.net", func(v facts.SSHDValue) bool { return v.Value != "none" }}}),
 	}
 }

@@ -22,6 +22,9 @@ func sshCiphers() audit.Check {
 			}
 			return sshWeak(s, "Ciphers", facts.SSHPeer{}, sshWeakCipher)
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshWithoutWeak("Has the SSH server encrypt by none of the broken methods.",
+			"Programs from before 2005 do not connect any more.", sshWeakCipher, "Ciphers"),
 	}
 }
 

@@ -70,6 +70,8 @@ func sshClientKnown() audit.Check {
 			}
 			return audit.Pass("ask", seen...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshKnowsOthers,
 	}
 }
 

@@ -24,5 +24,8 @@ func sshCompression() audit.Check {
 				return !early
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server compress nothing.",
+			"Copies over a slow line take longer.", []sshWish{{"Compression", "no", func(v facts.SSHDValue) bool { return len(v.Args) == 0 || v.Args[0] != "yes" }}}),
 	}
 }

@@ -54,5 +54,7 @@ func sshConfigPerms() audit.Check {
 			}
 			return audit.Pass(first, audit.At(facts.SSHDConfig, 0, first))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshCloseConfig,
 	}
 }

@@ -26,8 +26,7 @@ func sshConfigValid() audit.Check {
 				evidence = append(evidence, audit.At(l.File, l.Line, "sshd does not start: "+l.Trouble))
 			}
 			for _, l := range s.Useless {
-				// That a drop-in comes before the main file is how drop-ins work.
-				if l.File == facts.SSHDConfig && strings.Contains(l.Trouble, "says it first") && !strings.Contains(l.Trouble, facts.SSHDConfig+":") {
+				if sshBehindDropIn(l) {
 					continue
 				}
 				evidence = append(evidence, audit.At(l.File, l.Line, l.Trouble))
@@ -40,5 +39,13 @@ func sshConfigValid() audit.Check {
 			}
 			return audit.Pass(s.Files, audit.At(facts.SSHDConfig, 0, fmt.Sprintf("%d files", len(s.Files))))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshNoIdleLines,
 	}
+}
+
+// sshBehindDropIn reports whether a line is idle because a drop-in comes before it, which is
+// how drop-ins work.
+func sshBehindDropIn(l facts.SSHDLine) bool {
+	return l.File == facts.SSHDConfig && strings.Contains(l.Trouble, "says it first") && !strings.Contains(l.Trouble, facts.SSHDConfig+":")
 }

@@ -13,5 +13,8 @@ func sshEmptyPasswords() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.19", "CIS RHEL 9 5.1.19", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("PermitEmptyPasswords", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server refuse accounts that have an empty password.",
+			"Whoever came in without a password needs one, or a key.", sshYes("PermitEmptyPasswords", "no"), sshAllGetIn, sshSomebodyGetsIn(true, true)),
 	}
 }

@@ -13,5 +13,8 @@ func sshGatewayPorts() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshOpenTo("GatewayPorts", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server open tunnels for this machine alone.",
+			"Other machines no longer reach what a tunnel to here leads to.", sshYes("GatewayPorts", "no")),
 	}
 }

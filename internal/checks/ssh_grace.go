@@ -13,5 +13,8 @@ func sshGrace() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.13", "CIS RHEL 9 5.1.14", "CVE-2024-6387", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("LoginGraceTime", sshFrom(1, 60)),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Gives whoever connects over SSH a minute to log in.",
+			"", []sshWish{{"LoginGraceTime", "60", sshFrom(1, 60)}}),
 	}
 }

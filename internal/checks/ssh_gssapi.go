@@ -13,5 +13,8 @@ func sshGssapi() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.9", "CIS RHEL 9 5.1.11", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("GSSAPIAuthentication", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server take no logins by Kerberos.",
+			"Who comes in by a domain's ticket needs a key.", sshYes("GSSAPIAuthentication", "no")),
 	}
 }

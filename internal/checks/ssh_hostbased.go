@@ -17,5 +17,8 @@ func sshHostbased() audit.Check {
 			one := sshSetting("HostbasedAuthentication", sshIs("no"))(h)
 			return sshBoth(one, sshSetting("IgnoreRhosts", sshIs("yes", "shosts-only"))(h))
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server take no other machine's word for who comes in.",
+			"Programs on other machines that came in by their machine's name alone need a key.", []sshWish{{"HostbasedAuthentication", "no", sshIs("no")}, {"IgnoreRhosts", "yes", sshIs("yes", "shosts-only")}}),
 	}
 }

@@ -22,6 +22,9 @@ func sshHostkeyAlgs() audit.Check {
 			}
 			return sshBoth(sshWeak(s, "HostKeyAlgorithms", facts.SSHPeer{}, sshWeakSignature), sshWeak(s, "PubkeyAcceptedAlgorithms", facts.SSHPeer{}, sshWeakSignature))
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshWithoutWeak("Has the SSH server sign, and take signatures, without SHA-1 and DSA.",
+			"Very old clients, as some routers and telephones have them, do not connect any more.", sshWeakSignature, "HostKeyAlgorithms", "PubkeyAcceptedAlgorithms"),
 	}
 }
 

@@ -42,6 +42,8 @@ func sshHostkeyPerms() audit.Check {
 			}
 			return audit.Pass(good[0].Value, good...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshCloseHostKeys,
 	}
 }
 

@@ -60,5 +60,6 @@ func sshHostkeys() audit.Check {
 			}
 			return audit.Pass(kinds, audit.At(keys[0].Private, 0, strings.Join(kinds, ", ")))
 		},
+		ByHand: "Each of your devices remembers this machine by its key and has to be told of a new one, by somebody who compares the fingerprint.",
 	}
 }

@@ -27,5 +27,8 @@ func sshKbdInteractive() audit.Check {
 			}
 			return sshValues(s, "KbdInteractiveAuthentication", facts.SSHPeer{}, sshIs("no"))
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server ask no questions of its own, by a file that it reads before its others.",
+			"Whoever has neither a key nor the plain way of typing a password does not come in any more.", sshYes("KbdInteractiveAuthentication", "no"), sshNoSecondFactor, sshAllGetIn),
 	}
 }

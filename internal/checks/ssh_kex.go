@@ -29,6 +29,9 @@ func sshKex() audit.Check {
 			}
 			return sshWeak(s, "KexAlgorithms", facts.SSHPeer{}, sshWeakKex)
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshWithoutWeak("Has the SSH server agree on keys by none of the broken methods.",
+			"Programs from before 2014 do not connect any more.", sshWeakKex, "KexAlgorithms"),
 	}
 }
 

@@ -13,5 +13,8 @@ func sshLoglevel() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.14", "CIS RHEL 9 5.1.15", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("LogLevel", sshIs("INFO", "VERBOSE")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server write down who logs in, and with which key.",
+			"", []sshWish{{"LogLevel", "VERBOSE", sshIs("INFO", "VERBOSE")}}),
 	}
 }

@@ -27,6 +27,9 @@ func sshMacs() audit.Check {
 			}
 			return sshWeak(s, "MACs", facts.SSHPeer{}, sshWeakMAC)
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshWithoutWeak("Has the SSH server seal connections by the sound methods alone.",
+			"Programs from before 2013 do not connect any more.", sshWeakMAC, "MACs"),
 	}
 }
 

@@ -13,5 +13,8 @@ func sshMaxAuthTries() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.16", "CIS RHEL 9 5.1.16", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("MaxAuthTries", sshFrom(1, 4)),
+		Profile:   audit.ProfileStrict,
+		Repair: sshRepair("Has the SSH server end a connection after four wrong tries.",
+			"Who carries more than four keys has to name the right one (IdentitiesOnly yes).", []sshWish{{"MaxAuthTries", "4", sshFrom(1, 4)}}),
 	}
 }

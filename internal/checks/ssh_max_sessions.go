@@ -13,5 +13,8 @@ func sshMaxSessions() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.17", "CIS RHEL 9 5.1.18", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("MaxSessions", sshFrom(0, 10)),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Lets one connection over SSH hold ten sessions.",
+			"", []sshWish{{"MaxSessions", "10", sshFrom(0, 10)}}),
 	}
 }

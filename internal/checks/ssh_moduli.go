@@ -70,5 +70,7 @@ func sshModuli() audit.Check {
 			at.Value = fmt.Sprintf("%d groups are too short, the shortest has %d bits", short, shortest+1)
 			return audit.PassIf(short == 0, shortest+1, at)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshLargeGroups,
 	}
 }

@@ -40,10 +40,11 @@ func sshPasswordAuth() audit.Check {
 		Repair: func(h *facts.Host) (finding.Fix, error) {
 			d := fix.Begin(h, "Has the SSH server take keys alone, by a file that it reads before its others.",
 				"Whoever has no key does not come in any more, from nowhere.")
-			sshSomebodyGetsIn(false)(d)
 			sshSet(d, "PasswordAuthentication", "no", facts.SSHPeer{}, sshIs("no"))
 			sshSet(d, "KbdInteractiveAuthentication", "no", facts.SSHPeer{}, sshIs("no"))
-			sshFelt(d)
+			sshNoSecondFactor(d, h)
+			sshSomebodyGetsIn(false, true)(d, h)
+			sshFelt(d, h)
 			return d.Fix()
 		},
 	}

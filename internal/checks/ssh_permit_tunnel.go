@@ -13,5 +13,8 @@ func sshPermitTunnel() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshOpenTo("PermitTunnel", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server make no network devices for who logs in.",
+			"A network that was joined over SSH (ssh -w) is cut off.", sshYes("PermitTunnel", "no")),
 	}
 }

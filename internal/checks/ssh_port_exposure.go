@@ -61,6 +61,7 @@ func sshPortExposure() audit.Check {
 			}
 			return audit.Pass(names, listens...).Explicitly(true)
 		},
+		ByHand: "Only you know whether this machine keeps its address: a server that listens at an address that is gone is reached by nobody.",
 	}
 }
 

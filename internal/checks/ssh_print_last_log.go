@@ -13,5 +13,8 @@ func sshPrintLastLog() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("PrintLastLog", sshIs("yes")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server say at each login when the last one was.",
+			"", sshYes("PrintLastLog", "yes")),
 	}
 }

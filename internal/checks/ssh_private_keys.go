@@ -82,5 +82,7 @@ func sshPrivateKeys() audit.Check {
 			}
 			return audit.Pass(len(seen), seen...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sshClosePrivateKeys,
 	}
 }

@@ -13,5 +13,8 @@ func sshPubkey() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("PubkeyAuthentication", sshIs("yes")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server accept keys.",
+			"", sshYes("PubkeyAuthentication", "yes")),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"gatehouse/internal/audit"
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
+	"gatehouse/internal/fix"
 )
 
 func sshRootLogin() audit.Check {
@@ -39,9 +40,14 @@ func sshRootLogin() audit.Check {
 			return v
 		},
 		Profile: audit.ProfileHome,
-		Repair: sshRepair("Has the SSH server refuse root, by a file that it reads before its others.",
-			"Whoever logs in as root has to log in as themselves and use sudo; programs that fetch backups as root stop.",
-			"PermitRootLogin", "no", sshRoot(), sshIs("no", "forced-commands-only"), sshSomebodyGetsIn(true)),
+		Repair: func(h *facts.Host) (finding.Fix, error) {
+			d := fix.Begin(h, "Has the SSH server refuse root, by a file that it reads before its others.",
+				"Whoever logs in as root has to log in as themselves and use sudo; programs that fetch backups as root stop.")
+			sshSet(d, "PermitRootLogin", "no", sshRoot(), sshIs("no", "forced-commands-only"))
+			sshSomebodyGetsIn(true, false)(d, h)
+			sshFelt(d, h)
+			return d.Fix()
+		},
 	}
 }
 

@@ -41,5 +41,8 @@ func sshStreamLocal() audit.Check {
 			}
 			return worst
 		},
+		Profile: audit.ProfileStrict,
+		Repair: sshRepair("Has the SSH server reach no sockets of programs for who logs in.",
+			"Editors and tools that work with Docker here over SSH stop.", sshYes("AllowStreamLocalForwarding", "no")),
 	}
 }

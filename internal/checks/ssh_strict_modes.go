@@ -13,5 +13,8 @@ func sshStrictModes() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("StrictModes", sshIs("yes")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server refuse lists of keys that others can write.",
+			"", sshYes("StrictModes", "yes"), sshKeysStay, sshAllGetIn),
 	}
 }

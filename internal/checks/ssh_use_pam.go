@@ -26,5 +26,8 @@ func sshUsePam() audit.Check {
 			}
 			return sshSetting("UsePAM", sshIs("yes"))(h)
 		},
+		Profile: audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server ask the system's rules for logins (PAM).",
+			"Accounts that those rules lock or limit are locked and limited over SSH as well.", sshYes("UsePAM", "yes"), sshAllGetIn),
 	}
 }

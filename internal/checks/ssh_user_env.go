@@ -13,5 +13,8 @@ func sshUserEnv() audit.Check {
 		Reference: []string{"CIS Debian 12 5.1.21", "CIS RHEL 9 5.1.21", "sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshSetting("PermitUserEnvironment", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server ignore what an account's files say of the environment.",
+			"A program that finds its way by ~/.ssh/environment has to be told otherwise.", sshYes("PermitUserEnvironment", "no")),
 	}
 }

@@ -13,5 +13,8 @@ func sshX11() audit.Check {
 		Reference: []string{"sshd_config(5)"},
 		Needs:     audit.NeedHost,
 		Judge:     sshOpenTo("X11Forwarding", sshIs("no")),
+		Profile:   audit.ProfileHome,
+		Repair: sshRepair("Has the SSH server forward no windows.",
+			"Programs with windows that are started here over SSH have no screen.", sshYes("X11Forwarding", "no")),
 	}
 }

@@ -49,6 +49,8 @@ func tunnelNoShell() audit.Check {
 			}
 			return audit.Pass(len(good), good...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  tunnelsWithoutShell,
 	}
 }
 

@@ -63,5 +63,6 @@ func tunnelOrigin() audit.Check {
 			}
 			return audit.Pass(len(good), good...)
 		},
+		ByHand: "The tunnel has to be moved at both ends at once, and only after the gateway answers there.",
 	}
 }

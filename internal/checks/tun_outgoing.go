@@ -58,5 +58,6 @@ func tunnelOutgoing() audit.Check {
 			}
 			return audit.Pass(len(tunnels), good...)
 		},
+		ByHand: "A tunnel is kept up by both of its ends, and a program here sees and tries one of them.",
 	}
 }

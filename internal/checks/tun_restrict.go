@@ -54,5 +54,7 @@ func tunnelRestrict() audit.Check {
 			}
 			return audit.Pass(len(good), good...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  tunnelsRestricted,
 	}
 }

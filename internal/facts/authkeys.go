@@ -104,11 +104,7 @@ func (h *Host) AuthorizedKeyFiles() ([]AuthorizedKeyFile, error) {
 				if strings.EqualFold(p, "none") || u.Home == "" {
 					continue
 				}
-				name := strings.NewReplacer("%%", "%", "%h", u.Home, "%u", u.Name, "%U", strconv.Itoa(u.UID)).Replace(p)
-				if !path.IsAbs(name) {
-					name = path.Join(u.Home, name)
-				}
-				name = path.Clean(name)
+				name := SSHKeyPath(p, u)
 				if seen[u.Name+" "+name] {
 					continue
 				}
@@ -130,6 +126,24 @@ func (h *Host) AuthorizedKeyFiles() ([]AuthorizedKeyFile, error) {
 		}
 		return all, nil
 	})
+}
+
+// SSHKeyPath is the file that one word of AuthorizedKeysFile names for an account.
+func SSHKeyPath(pattern string, u User) string {
+	name := strings.NewReplacer("%%", "%", "%h", u.Home, "%u", u.Name, "%U", strconv.Itoa(u.UID)).Replace(pattern)
+	if !path.IsAbs(name) {
+		name = path.Join(u.Home, name)
+	}
+	return path.Clean(name)
+}
+
+// AuthorizedKeys reads the entries of one file for an account.
+func (h *Host) AuthorizedKeys(name string, u User) ([]AuthorizedKey, error) {
+	t, err := h.Text(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseAuthorizedKeys(u, name, t.Lines), nil
 }
 
 // parseAuthorizedKeys reads the entries of a file.

@@ -456,6 +456,12 @@ func (o sshdOption) join(lines []SSHDLine, s *SSHD) SSHDValue {
 	return v
 }
 
+// Algorithms is what the installed release offers by itself for a list of algorithms; known
+// is false where that is not known here.
+func (s *SSHD) Algorithms(keyword string) (list []string, known bool) {
+	return sshAlgorithms(strings.ToLower(keyword), s.Release)
+}
+
 // Lines returns the lines that set something, as they are read.
 func (s *SSHD) Lines(keyword string) []SSHDLine {
 	var all []SSHDLine

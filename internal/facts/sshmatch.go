@@ -189,6 +189,9 @@ func sshPatterns(s, list string) int {
 	return result
 }
 
+// SSHPattern reports whether a name matches a pattern of sshd's, with * and ?.
+func SSHPattern(s, pattern string) bool { return sshPattern(s, pattern) }
+
 // sshPattern matches with * and ?, in time that grows with both lengths alone.
 func sshPattern(s, pattern string) bool {
 	i, j, star, from := 0, 0, -1, 0
