@@ -54,5 +54,6 @@ func accountsDeadUsers() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "Whether somebody still comes by that account is known to you alone.",
 	}
 }

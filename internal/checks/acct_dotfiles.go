@@ -70,5 +70,7 @@ func accountsDotfiles() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, files, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  closeDotfiles,
 	}
 }

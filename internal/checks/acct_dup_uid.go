@@ -45,5 +45,6 @@ func accountsDupUID() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, twice, evidence...)
 		},
+		ByHand: "Which files belong to which of the two accounts is known to you alone.",
 	}
 }

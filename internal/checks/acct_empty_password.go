@@ -38,5 +38,7 @@ func accountsEmptyPassword() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  lockEmpty,
 	}
 }

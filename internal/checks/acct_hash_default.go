@@ -27,14 +27,11 @@ func accountsHashDefault() audit.Check {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return audit.Unknown(err)
 			}
-			good := func(method string) bool {
-				return slices.Contains([]string{"yescrypt", "gost_yescrypt", "sha512", "bcrypt", "blowfish"}, strings.ToLower(method))
-			}
 			method, explicit := "", false
 			var evidence []finding.Evidence
 			fine := true
 			if d, ok := defs["ENCRYPT_METHOD"]; ok {
-				method, explicit, fine = strings.ToLower(d.Value), true, good(d.Value)
+				method, explicit, fine = strings.ToLower(d.Value), true, slowMethod(d.Value)
 				evidence = append(evidence, audit.At(d.Path, d.Line, "ENCRYPT_METHOD "+d.Value))
 			}
 			for _, l := range stack {
@@ -43,7 +40,7 @@ func accountsHashDefault() audit.Check {
 				}
 				for _, word := range []string{"yescrypt", "gost_yescrypt", "sha512", "blowfish", "sha256", "md5", "bigcrypt"} {
 					if _, ok := l.Arg(word); ok {
-						method, explicit, fine = word, true, fine && good(word)
+						method, explicit, fine = word, true, fine && slowMethod(word)
 						evidence = append(evidence, audit.At(l.File, l.Line, "pam_unix "+word))
 						break
 					}
@@ -54,5 +51,12 @@ func accountsHashDefault() audit.Check {
 			}
 			return audit.PassIf(fine, method, evidence...).Explicitly(true)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  strongHashes,
 	}
+}
+
+// slowMethod reports whether a way of keeping passwords is slow to guess.
+func slowMethod(method string) bool {
+	return slices.Contains([]string{"yescrypt", "gost_yescrypt", "sha512", "bcrypt", "blowfish"}, strings.ToLower(method))
 }

@@ -31,5 +31,6 @@ func accountsHashStrength() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, kinds, evidence...)
 		},
+		ByHand: "A new password is yours to choose, and the old one cannot be kept in another way by somebody who does not know it.",
 	}
 }

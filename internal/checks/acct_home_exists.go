@@ -62,5 +62,7 @@ func accountsHomeExists() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, homes, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  closeHomes,
 	}
 }

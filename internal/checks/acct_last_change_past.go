@@ -31,5 +31,6 @@ func accountsLastChangePast() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "It comes of a wrong clock, now or then, and which of the two was wrong a program cannot tell.",
 	}
 }

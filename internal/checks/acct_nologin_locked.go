@@ -43,6 +43,8 @@ func accountsNologinLocked() audit.Check {
 			}
 			return audit.Fail(names, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  lockWithoutShell,
 	}
 }
 

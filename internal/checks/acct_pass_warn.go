@@ -28,5 +28,7 @@ func accountsPassWarn() audit.Check {
 			d := defs["PASS_WARN_AGE"]
 			return audit.PassIf(days >= 7, days, audit.At(cmp.Or(d.Path, "/etc/login.defs"), d.Line, fmt.Sprintf("PASS_WARN_AGE %d", days))).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  warnOfAge,
 	}
 }

@@ -52,5 +52,6 @@ func accountsPasswordInHistory() audit.Check {
 			}
 			return audit.PassIf(lines == 0, lines, evidence...)
 		},
+		ByHand: "Taking the line away does not take the password back: it has to be changed where it is used.",
 	}
 }

@@ -35,5 +35,6 @@ func accountsRootGID0() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "Which group such an account should have instead, and which files go with it, is yours to say.",
 	}
 }

@@ -32,5 +32,6 @@ func accountsRootLockedOrStrong() audit.Check {
 			}
 			return audit.NotApplicable("there is no account root")
 		},
+		Repair: lockRoot,
 	}
 }

@@ -93,6 +93,8 @@ func accountsRootPath() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, dirs, evidence...).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  closeRootPath,
 	}
 }
 

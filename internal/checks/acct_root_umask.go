@@ -47,5 +47,7 @@ func accountsRootUmask() audit.Check {
 			u.groups = false // root is no member of any such group
 			return audit.PassIf(u.strict(), u.text(), u.Evidence).Explicitly(false)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  closedRootFiles,
 	}
 }

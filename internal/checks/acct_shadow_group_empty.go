@@ -41,5 +41,7 @@ func accountsShadowGroupEmpty() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  emptyShadowGroup,
 	}
 }

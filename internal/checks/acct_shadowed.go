@@ -33,5 +33,7 @@ func accountsShadowed() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  moveToShadow,
 	}
 }

@@ -64,5 +64,6 @@ func accountsSudoUserExists() audit.Check {
 			}
 			return audit.Fail(names, append(noted, audit.At("/etc/sudoers", 0, "nobody but root can become root"))...)
 		},
+		ByHand: "Who becomes root here, and with which password, is yours to say.",
 	}
 }

@@ -45,5 +45,7 @@ func accountsSystemShell() audit.Check {
 			}
 			return audit.Fail(names, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  noShells,
 	}
 }

@@ -48,5 +48,6 @@ func accountsTmout() audit.Check {
 			}
 			return audit.PassIf(seconds > 0 && seconds <= 900, seconds, at).Explicitly(at.Line != 0)
 		},
+		Repair: shellsEnd,
 	}
 }

@@ -30,5 +30,6 @@ func accountsUID0OnlyRoot() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "Which of the accounts with root's number you still need, and what files it has, is yours to say: the other one may hold the only password that works.",
 	}
 }

@@ -20,5 +20,7 @@ func accountsUmask() audit.Check {
 			}
 			return audit.PassIf(u.strict(), u.text(), u.Evidence).Explicitly(u.explicit)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  closedFiles,
 	}
 }

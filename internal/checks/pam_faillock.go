@@ -42,5 +42,7 @@ func authenticationFaillock() audit.Check {
 			fine := deny >= 1 && deny <= 10 && unlock >= 600 && unlock <= 1800
 			return audit.PassIf(fine, effective, at, until).Explicitly(explicit || also)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  lockAfterWrong,
 	}
 }

@@ -37,5 +37,6 @@ func authenticationFaillockRoot() audit.Check {
 			}
 			return audit.PassIf(root, root, at).Explicitly(root)
 		},
+		Repair: lockRootToo,
 	}
 }

@@ -45,5 +45,7 @@ func authenticationNullok() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence) > 0, evidence...).Explicitly(len(evidence) > 0)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  noEmptyPasswords,
 	}
 }

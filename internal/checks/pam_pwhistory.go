@@ -40,5 +40,6 @@ func authenticationPwhistory() audit.Check {
 			}
 			return audit.PassIf(n >= 5, n, at).Explicitly(explicit)
 		},
+		Repair: notTheLastFive,
 	}
 }

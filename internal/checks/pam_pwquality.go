@@ -70,5 +70,7 @@ func authenticationPwquality() audit.Check {
 			}
 			return audit.PassIf(length >= 14 || length >= 12 && words != 0, length, evidence...).Explicitly(explicit)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  longPasswords,
 	}
 }

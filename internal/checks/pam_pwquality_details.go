@@ -68,5 +68,6 @@ func authenticationPwqualityDetails() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, effective, evidence...).Explicitly(explicit || set || wanted > 0)
 		},
+		Repair: variedPasswords,
 	}
 }

@@ -40,6 +40,7 @@ func authenticationSSHSecondFactor() audit.Check {
 			}
 			return audit.Fail("none", audit.At("/etc/pam.d/sshd", 0, "no module of a second factor")).Explicitly(false)
 		},
+		ByHand: "Which second thing you carry with you is yours to choose.",
 	}
 }
 

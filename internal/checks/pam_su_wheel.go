@@ -48,5 +48,7 @@ func authenticationSuWheel() audit.Check {
 			}
 			return audit.Fail("everybody", audit.At("/etc/pam.d/su", 0, "pam_wheel is not in the stack")).Explicitly(false)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  suForFew,
 	}
 }

@@ -46,6 +46,7 @@ func sshFail2ban() audit.Check {
 			}
 			return audit.Fail("none", passwords.Evidence...)
 		},
+		ByHand: "It needs a package; and it is not needed once nobody logs in with a password.",
 	}
 }
 

@@ -42,7 +42,7 @@ func authenticationSudoHAUser() audit.Check {
 					evidence = append(evidence, audit.At("/etc/passwd", u.Line, u.Name+": is root"))
 				}
 				for _, g := range facts.GroupsOf(u, groups) {
-					if slices.Contains([]string{"root", "sudo", "wheel", "admin", "docker", "podman", "lxd", "incus", "incus-admin", "disk", "shadow", "libvirt"}, g.Name) {
+					if asGoodAsRootGroup(g.Name) {
 						evidence = append(evidence, audit.At("/etc/group", g.Line, u.Name+": group "+g.Name))
 					}
 				}
@@ -60,5 +60,12 @@ func authenticationSudoHAUser() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haCannotBecomeRoot,
 	}
+}
+
+// asGoodAsRootGroup reports whether who is in a group can become root.
+func asGoodAsRootGroup(name string) bool {
+	return slices.Contains([]string{"root", "sudo", "wheel", "admin", "docker", "podman", "lxd", "incus", "incus-admin", "disk", "shadow", "libvirt"}, name)
 }

@@ -34,5 +34,6 @@ func authenticationSudoInstalled() audit.Check {
 			}
 			return audit.Fail("none", audit.At("/usr/bin/sudo", 0, "does not exist"))
 		},
+		ByHand: "It needs a package, and somebody who is given the right to use it.",
 	}
 }

@@ -41,5 +41,7 @@ func authenticationSudoLogfile() audit.Check {
 			}
 			return audit.Fail("nowhere", at).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sudoWrites,
 	}
 }

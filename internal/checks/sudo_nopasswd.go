@@ -40,5 +40,7 @@ func authenticationSudoNopasswd() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...).Explicitly(len(evidence) > 0)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  askPassword,
 	}
 }

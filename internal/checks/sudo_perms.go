@@ -84,6 +84,8 @@ func authenticationSudoPerms() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, looked, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  closeSudo,
 	}
 }
 

@@ -51,5 +51,7 @@ func authenticationSudoTimestamp() audit.Check {
 			}
 			return audit.Pass(minutes, at).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sudoForgets,
 	}
 }

@@ -55,6 +55,8 @@ func authenticationSudoUsePty() audit.Check {
 			at.Value += ", sudo " + version
 			return audit.PassIf(newer, newer, at).Explicitly(false)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  sudoOwnTerminal,
 	}
 }
 
