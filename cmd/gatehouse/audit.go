@@ -144,7 +144,7 @@ func (u *auditing) run(ctx context.Context) error {
 	}
 	style := report.Style{Language: report.LanguageOf(u.app.getenv), Colour: u.app.isTerminal() && u.app.getenv("NO_COLOR") == ""}
 	if u.explain != "" {
-		e := report.Explanation{Finding: u.report.Checks[0], Why: u.asked[0].Why, Fix: u.asked[0].Fix, Reads: reads(u.asked[0].Needs)}
+		e := report.Explanation{Finding: u.report.Checks[0], Why: u.asked[0].Why, Fix: u.asked[0].Fix, Repairs: u.asked[0].Repair != nil, ByHand: u.asked[0].ByHand, Reads: reads(u.asked[0].Needs)}
 		if u.form == report.JSON {
 			return e.WriteJSON(u.app.out)
 		}

@@ -103,6 +103,14 @@ func pageOf(c audit.Check) string {
 	for _, part := range [][2]string{{"Why", marked(c.Why)}, {"What to do", marked(c.Fix)}, {"Judged from", judgedFrom(c.Needs)}, {"References", marked(strings.Join(c.Reference, ", "))}} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", part[0], part[1])
 	}
+	switch {
+	case c.Repair != nil && c.Profile != "":
+		fmt.Fprintf(&b, "\n## Repair\n\n`gatehouse fix %s`; recommended by `gatehouse harden --profile %s`. [How repairs work](../fix.md).\n", c.ID, c.Profile)
+	case c.Repair != nil:
+		fmt.Fprintf(&b, "\n## Repair\n\n`gatehouse fix %s`, where you ask for it. [How repairs work](../fix.md).\n", c.ID)
+	case c.ByHand != "":
+		fmt.Fprintf(&b, "\n## Repair\n\nBy hand: %s\n", marked(c.ByHand))
+	}
 	if homes := examplesOf(c.ID); homes != "" {
 		fmt.Fprintf(&b, "\n## A home where it fails\n\n%s", homes)
 	}

@@ -13,6 +13,8 @@ type Explanation struct {
 	Finding finding.Finding
 	Why     string
 	Fix     string
+	Repairs bool   // "gatehouse fix" does it
+	ByHand  string // why it does not; may be empty
 	Reads   string // what it is judged from
 }
 
@@ -23,6 +25,8 @@ type explanation struct {
 	Severity      string          `json:"severity"`
 	Why           string          `json:"why"`
 	Fix           string          `json:"fix"`
+	Repairs       bool            `json:"repairs"`
+	ByHand        string          `json:"by_hand,omitzero"`
 	Reads         string          `json:"reads"`
 	Reference     []string        `json:"reference"`
 	Here          finding.Finding `json:"here"`
@@ -32,7 +36,7 @@ type explanation struct {
 func (e Explanation) WriteJSON(w io.Writer) error {
 	f := e.Finding
 	f.Effective = tame(f.Effective)
-	return writeDocument(w, explanation{schemaVersion, f.ID, f.Title, string(f.Severity), e.Why, e.Fix, e.Reads, f.Reference, f})
+	return writeDocument(w, explanation{schemaVersion, f.ID, f.Title, string(f.Severity), e.Why, e.Fix, e.Repairs, e.ByHand, e.Reads, f.Reference, f})
 }
 
 // WriteText writes it for people.
@@ -60,6 +64,12 @@ func (e Explanation) WriteText(to io.Writer, s Style) error {
 		w.wrap("  ", "    ", where(one))
 	}
 	part(m.ToDo, e.Fix)
+	switch {
+	case e.Repairs:
+		w.wrap("  ", "  ", fill(m.DoesIt, "what", plain(f.ID)))
+	case e.ByHand != "":
+		w.wrap("  ", "  ", fill(m.ByHand, "what", plain(e.ByHand)))
+	}
 	part(m.Reference, strings.Join(f.Reference, ", "))
 	return w.Flush()
 }

@@ -49,6 +49,9 @@ func (r *Report) writeText(to io.Writer, s Style) error {
 			w.evidence("     ", f)
 			w.wrap("     ", "     ", plain(f.Why))
 			w.wrap("     → ", "       ", plain(f.Fix))
+			if f.Fixable {
+				w.wrap("       ", "       ", fill(w.m.DoesIt, "what", plain(f.ID)))
+			}
 		}
 	} else {
 		w.line("")
@@ -218,6 +221,9 @@ func (r *Report) topicText(w *writing, l Language, topic string) {
 			w.evidence("    ", f)
 			if f.Severity.AtLeast(finding.High) {
 				w.wrap("    → ", "      ", plain(f.Fix))
+				if f.Fixable {
+					w.wrap("      ", "      ", fill(w.m.DoesIt, "what", plain(f.ID)))
+				}
 			}
 		default:
 			w.wrap("    ", "    ", fill(w.m.Because, "what", reason(f.Why)))

@@ -57,6 +57,8 @@ type messages struct {
 	Should       string // {what}: what should be so, and is not
 	Why          string
 	ToDo         string
+	DoesIt       string // {what}: the id of a check that has a repair
+	ByHand       string // {what}: why a person has to do it
 	Judged       string // what a check is judged from
 	Here         string // how it came out
 	Evidence     string
@@ -201,6 +203,7 @@ func english() *messages {
 		Fails: "fails", Unknown: "not judged", Waived: "waived", Fine: "fine", NotAbout: "not applicable",
 		SumFails: "{n} failing", SumUnknown: "{n} not judged", SumWaived: "{n} waived", SumFine: "{n} fine", SumNotAbout: "{n} not applicable",
 		Because: "Could not be judged: {what}", WaivedFor: "Waived until {until}: {what}", More: "and {n} more", InForce: "In force: {what}", Should: "Should be: {what}",
+		DoesIt: "\"gatehouse fix {what}\" does it: shown first, undone on request.", ByHand: "A person has to do it: {what}",
 		Why: "Why", ToDo: "What to do", Judged: "Judged from", Here: "Here", Evidence: "Evidence", Reference: "References", Check: "Check", Severity: "Severity", Result: "Result",
 		SinceTitle: "Since {what}", SinceNew: "New", SinceGone: "Gone", SinceChanged: "Changed", SinceNothing: "Nothing has changed.",
 		WaiverOver: "The waiver of {what} ran out on {until} and does not count any more.", WaiverIdle: "The waiver of {what} has nothing to waive.",
@@ -227,6 +230,7 @@ func german() *messages {
 		Fails: "verkehrt", Unknown: "nicht beurteilt", Waived: "geduldet", Fine: "in Ordnung", NotAbout: "gegenstandslos",
 		SumFails: "{n} verkehrt", SumUnknown: "{n} nicht zu beurteilen", SumWaived: "{n} geduldet", SumFine: "{n} in Ordnung", SumNotAbout: "{n} gegenstandslos",
 		Because: "Nicht zu beurteilen: {what}", WaivedFor: "Geduldet bis {until}: {what}", More: "und {n} weitere", InForce: "Es gilt: {what}", Should: "Soll sein: {what}",
+		DoesIt: "„gatehouse fix {what}“ erledigt es: erst gezeigt, auf Wunsch rückgängig gemacht.", ByHand: "Das muss ein Mensch tun: {what}",
 		Why: "Warum", ToDo: "Was zu tun ist", Judged: "Beurteilt nach", Here: "Hier", Evidence: "Beleg", Reference: "Quellen", Check: "Prüfung", Severity: "Gewicht", Result: "Ergebnis",
 		SinceTitle: "Seit {what}", SinceNew: "Neu", SinceGone: "Erledigt", SinceChanged: "Verändert", SinceNothing: "Nichts hat sich verändert.",
 		WaiverOver: "Die Duldung von {what} ist am {until} abgelaufen und zählt nicht mehr.", WaiverIdle: "Die Duldung von {what} hat nichts zu dulden.",
