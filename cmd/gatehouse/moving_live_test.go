@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +105,8 @@ func TestLiveMovingIn(t *testing.T) {
 	if out := v.verb("devices", "--json"); strings.Count(out, `"kind": "app"`) != 3 {
 		t.Errorf("the apps are not among the devices: %s", out)
 	}
+
+	v.fixesAsk(l)
 
 	// A gateway that is killed leaves the house as it was.
 	v.stopGateway(syscall.SIGKILL)
@@ -754,4 +757,52 @@ func (l *life) socket(from world, base, access string) {
 		}
 	}
 	v.t.Errorf("socket at %s: no auth_ok", base)
+}
+
+// fixesAsk has a real Home Assistant do what fixes ask of it: look at its configuration,
+// restart, and since 2026.8 run with other settings of its web server, and keep them.
+func (v *village) fixesAsk(l *life) {
+	v.t.Helper()
+	base := "http://" + homeAddr + ":8123"
+	v.verb(homeVerb, "check")
+	file := filepath.Join(v.dir, "configuration.yaml")
+	good, err := os.ReadFile(file)
+	v.must(err)
+	v.must(os.WriteFile(file, append(slices.Clone(good), "automation: 7\nscript: [\n"...), 0o644))
+	if out, err := v.run(homeVerb, "check"); err == nil {
+		v.t.Errorf("a broken configuration is taken: %s", out)
+	}
+	v.must(os.WriteFile(file, good, 0o644))
+	v.verb(homeVerb, "restart")
+	l.awaitStarted(base)
+	l.works(v.phone, base)
+	if !hasHTTPConfig(v.release) {
+		return
+	}
+	options := func() string {
+		v.t.Helper()
+		text, err := os.ReadFile(filepath.Join(v.dir, storedHTTP))
+		v.must(err)
+		o, err := ha.StoredOptions(text)
+		v.must(err)
+		return o
+	}
+	before := options()
+	after, err := ha.WithOption(before, "login_attempts_threshold", 7)
+	v.must(err)
+	v.verb(homeVerb, "http", before, after)
+	if !strings.Contains(options(), `"login_attempts_threshold": 7`) {
+		v.t.Errorf("the settings are not kept: %s", options())
+	}
+	l.awaitStarted(base)
+	l.works(v.phone, base)
+	if out, err := v.run(homeVerb, "http", before, after); err == nil {
+		v.t.Errorf("settings that changed since are written over: %s", out)
+	}
+	v.verb(homeVerb, "http", options(), before)
+	if options() != before {
+		v.t.Errorf("not as before: %s, was %s", options(), before)
+	}
+	l.awaitStarted(base)
+	l.works(v.phone, base)
 }
