@@ -59,6 +59,9 @@ func ReadYAML(fsys fs.FS, name string) (*Node, error) {
 }
 
 func (y *yamlFiles) tree(v yamlValue, deep int) *Node {
+	if v.node.Kind == yaml.AliasNode && v.node.Alias != nil {
+		v.node = v.node.Alias
+	}
 	n := &Node{Place: v.place()}
 	if v.node.Kind == yaml.ScalarNode {
 		n.Secret = v.node.Tag == "!secret" || v.node.Tag == "!env_var"

@@ -152,8 +152,14 @@ def read_configuration(case, data):
     return {"all": plain(config)}
 
 
+def read_tree(case, data):
+    """Return all that a configuration says, with the type of each value."""
+    Loader.top = case["folder"]
+    return repr(load(os.path.join(Loader.top, "configuration.yaml")))
+
+
 async def main():
-    readers = {"configuration": read_configuration, "json": read_json, "target": read_target, "form": read_form, "yaml": read_yaml}
+    readers = {"configuration": read_configuration, "json": read_json, "target": read_target, "form": read_form, "yaml": read_yaml, "tree": read_tree}
     for line in sys.stdin:
         case = json.loads(line)
         try:

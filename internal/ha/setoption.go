@@ -1,0 +1,100 @@
+package ha
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// SetHTTP gives an option of the http settings in configuration.yaml, or in the file that it
+// includes for them, these values; none takes it out, so that the default holds. It says
+// what EditHTTP says: the changed file, its text and the text to be written, proved by reading
+// it again, and an error where a person has to do it.
+func SetHTTP(fsys fs.FS, option string, values ...string) (file string, before, after []byte, err error) {
+	if err := stillInYAML(fsys); err != nil {
+		return "", nil, nil, err
+	}
+	var was Settings
+	if err := was.readYAML(fsys); err != nil {
+		// An option that is wrong may be the one that is set right.
+		var wrong *SettingError
+		if !errors.As(err, &wrong) {
+			return "", nil, nil, err
+		}
+		return "", nil, nil, fmt.Errorf("set %s: %w", option, err)
+	}
+	want := was.HTTP
+	want.Places = clonePlaces(was.HTTP.Places)
+	if len(values) == 0 {
+		if err := want.reset(option); err != nil {
+			return "", nil, nil, err
+		}
+	} else if err := want.set(option, optionValue{texts: values, list: len(values) > 1}, Place{}); err != nil {
+		return "", nil, nil, err
+	}
+	e := &httpEditor{fsys: fsys, was: was.HTTP}
+	if err := e.open(nil); err != nil {
+		return "", nil, nil, err
+	}
+	file, before = e.file, e.text
+	change := func() error { return e.set(option, values...) }
+	_, value, _ := e.find(option)
+	switch {
+	case len(values) == 0:
+		change = func() error { return e.remove(option) }
+	case value != nil && value.Kind == yaml.SequenceNode && len(value.Content) == 0 && isFlow(value):
+		change = func() error {
+			from, to, err := e.extent(option, value)
+			e.replace(from, to, yamlLiteral(values))
+			return err
+		}
+	}
+	if err := change(); err != nil {
+		return "", nil, nil, err
+	}
+	after = e.apply()
+	var now Settings
+	if err := now.fromYAML(&yamlFiles{fsys: fsys, read: map[string]*yaml.Node{}, instead: map[string][]byte{file: after}}); err != nil {
+		return "", nil, nil, fmt.Errorf("edit %s: read it again: %w", file, err)
+	}
+	old, err := parseYAML(before)
+	if err != nil {
+		return "", nil, nil, inFile(file, err)
+	}
+	fresh, err := parseYAML(after)
+	if err != nil {
+		return "", nil, nil, inFile(file, err)
+	}
+	if !now.HTTP.equal(want) || !sameBut(old, fresh, func(key string) bool { return key == "http" || key == option }) {
+		return "", nil, nil, fmt.Errorf("edit %s: its http settings are written in a way that cannot be changed with certainty", file)
+	}
+	return file, before, after, nil
+}
+
+// reset gives an option its default.
+func (h *HTTPSettings) reset(option string) error {
+	d := defaultHTTP()
+	switch option {
+	case "server_host":
+		h.ServerHost = d.ServerHost
+	case "server_port":
+		h.ServerPort = d.ServerPort
+	case "cors_allowed_origins":
+		h.CORSAllowedOrigins = d.CORSAllowedOrigins
+	case "trusted_proxies":
+		h.TrustedProxies = d.TrustedProxies
+	case "use_x_forwarded_for":
+		h.UseXForwardedFor = d.UseXForwardedFor
+	case "use_x_frame_options":
+		h.UseXFrameOptions = d.UseXFrameOptions
+	case "ip_ban_enabled":
+		h.IPBanEnabled = d.IPBanEnabled
+	case "login_attempts_threshold":
+		h.LoginAttemptsThreshold = d.LoginAttemptsThreshold
+	default:
+		return fmt.Errorf("%s has no default that is known", option)
+	}
+	return nil
+}
