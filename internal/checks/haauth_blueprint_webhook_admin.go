@@ -58,5 +58,6 @@ func haAuthShell() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, calls, evidence...)
 		},
+		ByHand: "What the automation shall do with the words is not to be told from the file.",
 	}
 }

@@ -54,6 +54,7 @@ func haAuthExposed() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "What you say to your assistant is yours to choose, and Home Assistant keeps it itself.",
 	}
 }
 

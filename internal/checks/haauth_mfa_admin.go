@@ -54,6 +54,7 @@ func haAuthMFA() audit.Check {
 			}
 			return audit.PassIf(len(without) == 0, without, evidence...)
 		}),
+		ByHand: "A second factor is made on the phone of the person whom it belongs to.",
 	}
 }
 

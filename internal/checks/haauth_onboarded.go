@@ -33,5 +33,6 @@ func haAuthOnboarded() audit.Check {
 			}
 			return audit.Pass(true)
 		},
+		ByHand: "The owner's name and password are yours to choose.",
 	}
 }

@@ -35,5 +35,7 @@ func haAuthProviders() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, types, evidence...).Explicitly(true)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairProviders(),
 	}
 }

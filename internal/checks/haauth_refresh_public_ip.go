@@ -39,6 +39,7 @@ func haAuthPublicIP() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, addrs, evidence...)
 		}),
+		ByHand: "Only you can tell your phone on the road from somebody else.",
 	}
 }
 

@@ -65,6 +65,8 @@ func haAuthTrustedNetworks() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, networks, evidence...).Explicitly(true)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairTrustedNetworks(),
 	}
 }
 

@@ -45,5 +45,6 @@ func haExpAPI() audit.Check {
 			at, explicit := haOption(h, s, "cors_allowed_origins", strings.Join(s.HTTP.CORSAllowedOrigins, ", "))
 			return audit.PassIf(!talks || foreign == 0, loaded, at).Explicitly(explicit)
 		}),
+		Repair: haRepairCORS("Leaves Home Assistant's own page alone in cors_allowed_origins.", func(o string) bool { return strings.HasSuffix(o, "//cast.home-assistant.io") }),
 	}
 }

@@ -42,5 +42,6 @@ func haExpLocalOrigin() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, ways, evidence...)
 		},
+		ByHand: "Where the tunnel shall end depends on what you put in front; the gateway is set up for it by a person.",
 	}
 }

@@ -68,6 +68,8 @@ func haExpWebhooks() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, count, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairWebhooks(),
 	}
 }
 

@@ -30,5 +30,7 @@ func haHTTPBan() audit.Check {
 			}
 			return audit.PassIf(s.HTTP.IPBanEnabled && n >= 3 && n <= 10, effective, at, on).Explicitly(explicit)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairBan(),
 	}
 }

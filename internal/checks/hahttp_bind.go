@@ -43,5 +43,7 @@ func haHTTPBind() audit.Check {
 			at, explicit := haOption(h, s, "server_host", value)
 			return audit.PassIf(ok, s.HTTP.ServerHost, at).Explicitly(explicit)
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairBind(),
 	}
 }

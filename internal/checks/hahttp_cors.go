@@ -19,10 +19,17 @@ func haHTTPCORS() audit.Check {
 		Judge: haHTTP(func(h *facts.Host, s ha.Settings) audit.Verdict {
 			ok := true
 			for _, origin := range s.HTTP.CORSAllowedOrigins {
-				ok = ok && !strings.Contains(origin, "*") && !strings.HasPrefix(strings.ToLower(origin), "http:") && origin != "null"
+				ok = ok && haNamedOrigin(origin)
 			}
 			at, explicit := haOption(h, s, "cors_allowed_origins", strings.Join(s.HTTP.CORSAllowedOrigins, ", "))
 			return audit.PassIf(ok, s.HTTP.CORSAllowedOrigins, at).Explicitly(explicit)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairCORS("Takes pages out of cors_allowed_origins that anybody could be, or could change on the way.", haNamedOrigin),
 	}
+}
+
+// haNamedOrigin reports whether a page is named and encrypted.
+func haNamedOrigin(origin string) bool {
+	return !strings.Contains(origin, "*") && !strings.HasPrefix(strings.ToLower(origin), "http:") && origin != "null"
 }

@@ -20,5 +20,7 @@ func haHTTPFrame() audit.Check {
 			at, explicit := haOption(h, s, "use_x_frame_options", strconv.FormatBool(s.HTTP.UseXFrameOptions))
 			return audit.PassIf(s.HTTP.UseXFrameOptions, s.HTTP.UseXFrameOptions, at).Explicitly(explicit)
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairFrame(),
 	}
 }

@@ -48,5 +48,7 @@ func haHTTPBansFile() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(bans.Fields), evidence...)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairBans(),
 	}
 }

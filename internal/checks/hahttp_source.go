@@ -38,5 +38,7 @@ func haHTTPSource() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, string(s.Source), evidence...)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairSource(),
 	}
 }

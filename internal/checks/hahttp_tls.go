@@ -33,5 +33,6 @@ func haHTTPTLS() audit.Check {
 			good := !explicit || strings.HasPrefix(s.HTTP.SSLProfile, "modern") || s.HTTP.SSLProfile == "intermediate_v6"
 			return audit.PassIf(good, "https", at, profile).Explicitly(true)
 		}),
+		ByHand: "It takes a name, a certificate and a way to renew it, which are yours to choose; the gateway brings all three.",
 	}
 }

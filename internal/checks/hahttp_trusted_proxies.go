@@ -34,5 +34,7 @@ func haHTTPTrustedProxies() audit.Check {
 			at, explicit := haOption(h, s, "trusted_proxies", strings.Join(shown, ", "))
 			return audit.PassIf(len(wide) == 0, all, at).Explicitly(explicit)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairTrusted(),
 	}
 }

@@ -44,5 +44,6 @@ func haHTTPURLs() audit.Check {
 			}
 			return audit.PassIf(ok, effective, evidence...).Explicitly(len(effective) > 0)
 		},
+		ByHand: "Only you know under which name your house is to be reached, and each app has to be told.",
 	}
 }

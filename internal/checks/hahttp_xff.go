@@ -43,5 +43,7 @@ func haHTTPForwarded() audit.Check {
 			}
 			return say(true)
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairForwarded(),
 	}
 }

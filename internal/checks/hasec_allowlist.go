@@ -45,6 +45,8 @@ func haSecAllowlist() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, dirs, evidence...).Explicitly(len(dirs) > 0)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairAllowlist(),
 	}
 }
 

@@ -51,5 +51,6 @@ func haSecCustom() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		ByHand: "What the integration does for you is lost with it, and its passwords are yours to change.",
 	}
 }

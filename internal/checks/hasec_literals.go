@@ -26,5 +26,7 @@ func haSecLiterals() audit.Check {
 			}
 			return audit.PassIf(len(all) == 0, len(all), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairLiterals(),
 	}
 }

@@ -52,5 +52,7 @@ func haSecRecorder() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, days, evidence...).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairRecorder(),
 	}
 }

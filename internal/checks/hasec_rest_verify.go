@@ -42,5 +42,6 @@ func haSecVerify() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		},
+		ByHand: "A device with a certificate of its own would no longer be reached; whose certificate to trust is yours to say.",
 	}
 }

@@ -53,5 +53,6 @@ func haSecCommands() audit.Check {
 			}
 			return count, evidence
 		}),
+		ByHand: "What the command shall be given is not to be told from the file.",
 	}
 }

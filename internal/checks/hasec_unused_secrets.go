@@ -77,5 +77,6 @@ func haSecUnused() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Repair: haRepairUnused(),
 	}
 }

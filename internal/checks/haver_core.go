@@ -13,5 +13,6 @@ func haVerCore() audit.Check {
 		Reference: []string{"CVE-2026-64824", "CVE-2026-91130", "CVE-2026-54317", "CVE-2026-64825"},
 		Needs:     audit.NeedHA,
 		Judge:     haAdvisories("2026"),
+		ByHand:    "An update changes how Home Assistant works: make a backup first and read what it says about the releases in between.",
 	}
 }

@@ -13,5 +13,6 @@ func haVerCore2023() audit.Check {
 		Reference: []string{"CVE-2023-50715", "CVE-2023-41893", "CVE-2023-41895", "CVE-2023-27482"},
 		Needs:     audit.NeedHA,
 		Judge:     haAdvisories("2023"),
+		ByHand:    "An update over years is done in steps, with a backup before each.",
 	}
 }

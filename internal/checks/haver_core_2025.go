@@ -13,5 +13,6 @@ func haVerCore2025() audit.Check {
 		Reference: []string{"CVE-2025-62172", "CVE-2025-65713", "CVE-2025-25305"},
 		Needs:     audit.NeedHA,
 		Judge:     haAdvisories("2024", "2025"),
+		ByHand:    "An update changes how Home Assistant works: make a backup first and read what it says about the releases in between.",
 	}
 }

@@ -43,5 +43,6 @@ func haVerSupervisor() audit.Check {
 			}
 			return haAdvised(h, s.Version, evidence)
 		},
+		ByHand: "The Supervisor updates itself; where it does not, something is wrong that a person has to look at.",
 	}
 }

@@ -507,7 +507,11 @@ func (e *httpEditor) setItems(name string, list *yaml.Node, values []string) err
 			}
 			continue
 		}
-		text = append(text, yamlLiteral(values[i:i+1])...)
+		if item.Value == values[i] && strings.HasPrefix(item.Tag, "!!") {
+			text = append(text, e.text[from:end]...)
+		} else {
+			text = append(text, yamlLiteral(values[i:i+1])...)
+		}
 		to = end
 		if i == len(list.Content)-1 && len(values) > len(list.Content) {
 			rest := e.lineEnd(item.Line)

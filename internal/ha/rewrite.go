@@ -15,10 +15,12 @@ import (
 type YAMLEntry struct {
 	Keys []string // that lead to it; the items of a list have the key of the list
 	Line int
-	Kind NodeKind
-	Text string // of a text, a number or a truth value
-	Tag  string // of one, Home Assistant's own: "!secret"
-	Item bool   // it is an item of a list
+	// KeyLine is where its key stands; 0 of an item of a list.
+	KeyLine int
+	Kind    NodeKind
+	Text    string // of a text, a number or a truth value
+	Tag     string // of one, Home Assistant's own: "!secret"
+	Item    bool   // it is an item of a list
 
 	node, around *yaml.Node
 }
@@ -142,7 +144,7 @@ func (r *rewriter) inside(at YAMLEntry, n *yaml.Node) (*yaml.Node, error) {
 		indent := n.Column - 1
 		if step == 2 {
 			child.Keys = append(at.Keys[:len(at.Keys):len(at.Keys)], n.Content[i].Value)
-			indent = n.Content[i].Column - 1
+			indent, child.KeyLine = n.Content[i].Column-1, n.Content[i].Line
 		}
 		v := n.Content[i+step-1]
 		next, err := r.value(child, n, v, indent)

@@ -230,8 +230,8 @@ func TestSetHTTP(t *testing.T) {
 		{"no block", "a: 1\n", "login_attempts_threshold", []string{"10"}, "a: 1\nhttp:\n  login_attempts_threshold: 10\n"},
 		{"there", "http:\n  # why\n  ip_ban_enabled: no # x\n", "ip_ban_enabled", []string{"true"}, "http:\n  # why\n  ip_ban_enabled: true # x\n"},
 		{"fewer", "http:\n  use_x_forwarded_for: true\n  trusted_proxies:\n    - 10.0.0.0/8 # all\n    - 10.0.0.1\n", "trusted_proxies", []string{"127.0.0.1"}, "http:\n  use_x_forwarded_for: true\n  trusted_proxies:\n    - 127.0.0.1 # all\n"},
+		{"some stay", "http:\n  use_x_forwarded_for: true\n  trusted_proxies:\n    # wide\n    - 10.0.0.0/8 # all\n    - \"10.0.0.1\" # one\n", "trusted_proxies", []string{"10.0.0.1", "127.0.0.1"}, "http:\n  use_x_forwarded_for: true\n  trusted_proxies:\n    # wide\n    - \"10.0.0.1\" # one\n    - 127.0.0.1\n"},
 		{"default", "http:\n  cors_allowed_origins: ['*']\n  server_port: 80\n", "cors_allowed_origins", nil, "http:\n  server_port: 80\n"},
-		{"secret", "http: {trusted_proxies: !secret x}\n", "trusted_proxies", []string{"127.0.0.1", "::1"}, "http: {trusted_proxies: [127.0.0.1, \"::1\"]}\n"},
 	} {
 		_, _, after, err := SetHTTP(folderOf(map[string]string{"configuration.yaml": c.text, ".HA_VERSION": "2026.2.3", "secrets.yaml": "x: 10.0.0.0/8\n"}), c.option, c.values...)
 		if err != nil || string(after) != c.want {
@@ -239,6 +239,7 @@ func TestSetHTTP(t *testing.T) {
 		}
 	}
 	for name, files := range map[string]map[string]string{
+		"a secret":                  {"configuration.yaml": "http: {ip_ban_enabled: !secret x}\n", "secrets.yaml": "x: no\n"},
 		"a package has it":          {"configuration.yaml": "homeassistant: {packages: {a: {http: {ip_ban_enabled: false}}}}\n"},
 		"kept by Home Assistant":    {"configuration.yaml": "a: 1\n", ".HA_VERSION": "2026.11.0", ".storage/http": `{"version":3,"key":"http","data":{"stable":{"server_port":8123},"pending":null}}`},
 		"merged from somewhere":     {"configuration.yaml": "x: &x {ip_ban_enabled: false}\nhttp: {<<: *x}\n"},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -38,13 +40,19 @@ func SetHTTP(fsys fs.FS, option string, values ...string) (file string, before, 
 	if err := e.open(nil); err != nil {
 		return "", nil, nil, err
 	}
-	file, before = e.file, e.text
+	file, before = e.file, e.text // a list may be shortened before it is set
 	change := func() error { return e.set(option, values...) }
 	_, value, _ := e.find(option)
 	switch {
+	case value != nil && value.Tag == "!secret":
+		return "", nil, nil, &SettingError{Place{e.file, value.Line}, option, "stands in secrets.yaml"}
 	case len(values) == 0:
 		change = func() error { return e.remove(option) }
-	case value != nil && value.Kind == yaml.SequenceNode && len(value.Content) == 0 && isFlow(value):
+	case value != nil && value.Kind == yaml.SequenceNode && !isFlow(value):
+		if err := e.keepItems(option, value, values); err != nil {
+			return "", nil, nil, err
+		}
+	case value != nil && value.Kind == yaml.SequenceNode && len(value.Content) == 0:
 		change = func() error {
 			from, to, err := e.extent(option, value)
 			e.replace(from, to, yamlLiteral(values))
@@ -71,6 +79,30 @@ func SetHTTP(fsys fs.FS, option string, values ...string) (file string, before, 
 		return "", nil, nil, fmt.Errorf("edit %s: its http settings are written in a way that cannot be changed with certainty", file)
 	}
 	return file, before, after, nil
+}
+
+// keepItems takes those lines of a list out that are not among its new values, so that the
+// others keep their comments.
+func (e *httpEditor) keepItems(option string, list *yaml.Node, values []string) error {
+	drop := func(n *yaml.Node) bool {
+		return n.Kind == yaml.ScalarNode && strings.HasPrefix(n.Tag, "!!") && !slices.Contains(values, n.Value)
+	}
+	if !slices.ContainsFunc(list.Content, func(n *yaml.Node) bool { return !drop(n) }) {
+		return nil
+	}
+	lines := map[int]bool{}
+	for _, n := range list.Content {
+		if drop(n) {
+			lines[n.Line] = true
+		}
+	}
+	text, err := RewriteYAML(e.file, e.text, func(v YAMLEntry) YAMLChange {
+		return YAMLChange{Remove: v.Item && lines[v.Line] && len(v.Keys) > 0 && v.Keys[len(v.Keys)-1] == option && v.Kind == TextNode}
+	})
+	if err != nil {
+		return err
+	}
+	return e.open(text)
 }
 
 // reset gives an option its default.
