@@ -73,6 +73,8 @@ func haProcNotRoot() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, who, evidence...)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairNotRoot(),
 	}
 }
 

@@ -22,5 +22,7 @@ func haProcRestart() audit.Check {
 			}
 			return s.Value, []finding.Evidence{haAtUnit(u, "Restart")}
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairRestart(),
 	}
 }

@@ -33,5 +33,7 @@ func haProcDevices() audit.Check {
 			}
 			return policy.Value, evidence
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairDevices(),
 	}
 }

@@ -43,5 +43,7 @@ func haProcFiles() audit.Check {
 			}
 			return on, evidence
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairFiles(),
 	}
 }

@@ -17,5 +17,7 @@ func haProcKernel() audit.Check {
 			return haWanting(u, "ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "ProtectClock", "ProtectHostname",
 				"LockPersonality", "RestrictRealtime", "RestrictNamespaces")
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairKernel(),
 	}
 }

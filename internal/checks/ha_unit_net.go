@@ -20,5 +20,6 @@ func haProcNet() audit.Check {
 			}
 			return "anything", []finding.Evidence{haAtUnit(u, "SocketBindDeny")}
 		}),
+		ByHand: "Which ports your integrations listen on is not to be told from the files.",
 	}
 }

@@ -34,5 +34,7 @@ func haProcPrivileges() audit.Check {
 			}
 			return strings.TrimSpace(on + " " + strings.Join(words, " ")), evidence
 		}),
+		Profile: audit.ProfileHome,
+		Repair:  haRepairPrivileges(),
 	}
 }

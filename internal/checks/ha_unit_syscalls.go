@@ -30,5 +30,7 @@ func haProcSyscalls() audit.Check {
 			}
 			return strings.Join(append(calls, families...), " "), evidence
 		}),
+		Profile: audit.ProfileStrict,
+		Repair:  haRepairSyscalls(),
 	}
 }

@@ -65,5 +65,6 @@ func haProcVenv() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, slices.Compact(owners), evidence...)
 		},
+		ByHand: "Home Assistant could no longer install what a new integration needs; whether that is worth it is yours to say.",
 	}
 }

@@ -34,5 +34,6 @@ func haAuthInactive() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		}),
+		Repair: haRepairInactive(),
 	}
 }

@@ -45,5 +45,6 @@ func haAuthLongLived() audit.Check {
 			}
 			return audit.PassIf(ok, count, evidence...)
 		}),
+		Repair: haRepairLongLived(),
 	}
 }

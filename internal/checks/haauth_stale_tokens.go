@@ -35,5 +35,6 @@ func haAuthStale() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence...)
 		}),
+		Repair: haRepairStale(),
 	}
 }

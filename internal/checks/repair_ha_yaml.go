@@ -40,7 +40,8 @@ func haAnew(d *fix.Draft) {
 	}
 }
 
-// haUnitNames are the units that start Home Assistant, those of a template by their instances.
+// haUnitNames are the units that start Home Assistant and can be told something: not a
+// template of which none is started.
 func haUnitNames(h *facts.Host) ([]string, error) {
 	if h.HAOnly {
 		return nil, nil
@@ -48,19 +49,11 @@ func haUnitNames(h *facts.Host) ([]string, error) {
 	units, err := h.HAUnits()
 	var names []string
 	for _, u := range units {
-		stem, _, template := strings.Cut(u.Name, "@.")
-		if !template {
+		if !strings.Contains(u.Name, "@.") {
 			names = append(names, u.Name)
-			continue
-		}
-		links, linkErr := h.Glob("/etc/systemd/system/*.wants/" + stem + "@*.service")
-		err = errors.Join(err, linkErr)
-		for _, l := range links {
-			names = append(names, path.Base(l))
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), err
+	return names, err
 }
 
 // haHTTPSet gives an http option these values; none is its default. Before 2026.8 it stands
