@@ -62,5 +62,7 @@ func haAuthCommandLine() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, programs, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairCommandLine(),
 	}
 }

@@ -55,5 +55,7 @@ func haAuthStorePerms() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, fmt.Sprintf("%04o", info.Mode.Perm()), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairStore(),
 	}
 }

@@ -74,6 +74,8 @@ func haSecBackups() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, len(files), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairBackups(),
 	}
 }
 

@@ -54,5 +54,7 @@ func haSecWritable() audit.Check {
 			const most = 20
 			return audit.PassIf(len(evidence) == 0, len(evidence), evidence[:min(most, len(evidence))]...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairWritable(),
 	}
 }

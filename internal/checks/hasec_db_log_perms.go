@@ -70,5 +70,7 @@ func haSecDatabase() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, open, evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairDatabase(),
 	}
 }

@@ -40,5 +40,7 @@ func haSecPerms() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, fmt.Sprintf("%04o", info.Mode.Perm()), evidence...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairSecrets(),
 	}
 }

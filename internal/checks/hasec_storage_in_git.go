@@ -60,6 +60,8 @@ func haSecGit() audit.Check {
 			const most = 20
 			return audit.PassIf(len(evidence) == 0, bad[:min(most, len(bad))], evidence[:min(most, len(evidence))]...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  haRepairGit(),
 	}
 }
 

@@ -80,6 +80,7 @@ func haSecWWW() audit.Check {
 			}
 			return audit.PassIf(len(evidence) == 0, names, evidence...)
 		},
+		Repair: haRepairWWW(),
 	}
 }
 

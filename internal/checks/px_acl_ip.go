@@ -67,6 +67,8 @@ func proxyACL() audit.Check {
 				return well("some are refused", rules...)
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  proxyRepairACL(),
 	}
 }
 

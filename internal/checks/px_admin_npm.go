@@ -65,6 +65,8 @@ func proxyAdmin() audit.Check {
 			}
 			return audit.Pass(found)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairAdmin(),
 	}
 }
 

@@ -81,6 +81,7 @@ func proxyAuthLayer() audit.Check {
 				return traefikAuthLayer(h, s, yes, no)
 			})
 		},
+		ByHand: "Which way the apps need past the sign-in is yours to say.",
 	}
 }
 

@@ -74,5 +74,7 @@ func proxyHeaders() audit.Check {
 				return well(yes, found...)
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  proxyRepairHeaders(),
 	}
 }

@@ -94,6 +94,8 @@ func proxyHostMatch() audit.Check {
 				return badly(no)
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  proxyRepairHost(),
 	}
 }
 

@@ -79,5 +79,7 @@ func proxyLoginLimit() audit.Check {
 				return well(yes, limits...)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairLimit(),
 	}
 }

@@ -59,6 +59,8 @@ func proxyNginxAlias() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, len(bad), statements(bad...)...)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairTraps(),
 	}
 }
 

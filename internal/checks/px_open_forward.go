@@ -66,5 +66,7 @@ func proxyOpenForward() audit.Check {
 			}
 			return audit.Pass("closed: " + strings.Join(found, ", "))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairForward(),
 	}
 }

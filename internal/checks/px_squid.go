@@ -55,6 +55,8 @@ func proxySquid() audit.Check {
 			}
 			return audit.Pass(found)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairSquid(),
 	}
 }
 

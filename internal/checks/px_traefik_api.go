@@ -60,5 +60,7 @@ func proxyTraefikAPI() audit.Check {
 			}
 			return audit.PassIf(len(bad) == 0, map[bool]string{true: "closed", false: "open"}[len(bad) == 0], bad...).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairTraefik(),
 	}
 }

@@ -63,5 +63,6 @@ func proxyUpstreamTLS() audit.Check {
 				return well(yes)
 			})
 		},
+		ByHand: "Whose certificate to believe on the other machine is yours to say.",
 	}
 }

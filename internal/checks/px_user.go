@@ -80,5 +80,7 @@ func proxyUser() audit.Check {
 			}
 			return audit.Pass(users).Explicitly(explicit)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairUser(),
 	}
 }

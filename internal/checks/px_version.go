@@ -66,6 +66,7 @@ func proxyVersion() audit.Check {
 			}
 			return audit.Pass(said, good...)
 		},
+		ByHand: "Updates come with the system's own, and are told of by upd.security-pending.",
 	}
 }
 

@@ -85,6 +85,8 @@ func proxyWebSocket() audit.Check {
 				return well(yes)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairWebSocket(),
 	}
 }
 

@@ -101,6 +101,8 @@ func proxyXFFSingle() audit.Check {
 				return traefikForwarded(h)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairXFF(),
 	}
 }
 

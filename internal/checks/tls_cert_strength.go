@@ -40,5 +40,6 @@ func tlsCertStrength() audit.Check {
 			})
 			return worseOf(observed, certificateFiles(h, say, func(_ facts.UsedCertificate, all []facts.Certificate) []string { return weak(all) }))
 		},
+		ByHand: "A new key takes a new certificate, which an authority makes.",
 	}
 }

@@ -50,6 +50,7 @@ func tlsCertValid() audit.Check {
 				return append(when(all[0]), brokenChain(all)...)
 			}))
 		},
+		ByHand: "A certificate is made by an authority that has to see that the name is yours.",
 	}
 }
 

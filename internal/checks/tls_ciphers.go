@@ -77,6 +77,8 @@ func tlsCiphers() audit.Check {
 				return well("no weak one", last)
 			}))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairCiphers(),
 	}
 }
 

@@ -35,6 +35,8 @@ func tlsHSTS() audit.Check {
 			})
 			return unanswered(h, v)
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  proxyRepairHSTS(),
 	}
 }
 

@@ -75,5 +75,7 @@ func tlsKeyPerms() audit.Check {
 			}
 			return audit.Pass(modes)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  tlsRepairKeys(),
 	}
 }

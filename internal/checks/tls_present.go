@@ -78,5 +78,6 @@ func tlsPresent() audit.Check {
 			}
 			return audit.Pass(said, good...)
 		},
+		ByHand: "It takes a name, a certificate and a way to renew it, which are yours to choose; the gateway brings all three.",
 	}
 }

@@ -78,6 +78,8 @@ func tlsProtocols() audit.Check {
 				return well(yes, lines...)
 			}))
 		},
+		Profile: audit.ProfileHome,
+		Repair:  proxyRepairProtocols(),
 	}
 }
 

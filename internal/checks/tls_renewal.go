@@ -113,6 +113,8 @@ func tlsRenewal() audit.Check {
 			}
 			return audit.Pass(said)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  tlsRepairRenewal(),
 	}
 }
 

@@ -27,5 +27,7 @@ func torAnonMode() audit.Check {
 				return audit.PassIf(len(bad) == 0, map[bool]string{true: "hidden", false: "single hop"}[len(bad) == 0], torLines(bad...)...).Explicitly(explicit)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairHidden(),
 	}
 }

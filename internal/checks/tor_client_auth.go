@@ -76,5 +76,6 @@ func torClientAuth() audit.Check {
 				return audit.Pass(counts)
 			})
 		},
+		ByHand: "Each person's key is made on their own device.",
 	}
 }

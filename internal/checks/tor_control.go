@@ -49,5 +49,7 @@ func torControl() audit.Check {
 				return audit.PassIf(len(bad) == 0, ports, torLines(bad...)...).Explicitly(true)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairControl(),
 	}
 }

@@ -66,5 +66,7 @@ func torDirPerms() audit.Check {
 				return audit.Pass(modes)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairDirs(),
 	}
 }

@@ -34,5 +34,7 @@ func torDoS() audit.Check {
 				return audit.PassIf(len(bad) == 0, defences, torLines(bad...)...).Explicitly(explicit)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairDoS(),
 	}
 }

@@ -28,5 +28,7 @@ func torNoRelay() audit.Check {
 				return audit.PassIf(len(bad) == 0, len(bad) > 0, torLines(bad...)...).Explicitly(explicit)
 			})
 		},
+		Profile: audit.ProfileStrict,
+		Repair:  torRepairRelay(),
 	}
 }

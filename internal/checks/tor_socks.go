@@ -37,6 +37,8 @@ func torSocks() audit.Check {
 				return audit.PassIf(len(bad) == 0, ports, torLines(bad...)...).Explicitly(explicit)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairSocks(),
 	}
 }
 

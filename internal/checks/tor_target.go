@@ -31,6 +31,7 @@ func torTarget() audit.Check {
 				return audit.PassIf(len(bad) == 0, targets, torLines(bad...)...)
 			})
 		},
+		ByHand: "Where the gateway listens for it is set up with the gateway.",
 	}
 }
 

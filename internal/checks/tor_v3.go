@@ -48,5 +48,7 @@ func torV3() audit.Check {
 				return audit.PassIf(len(bad) == 0, map[bool]int{true: 3, false: 2}[len(bad) == 0], bad...).Explicitly(explicit)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  torRepairV3(),
 	}
 }

@@ -96,6 +96,8 @@ func vpnOther() audit.Check {
 			}
 			return audit.Pass(found)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  vpnRepairKeys(),
 	}
 }
 

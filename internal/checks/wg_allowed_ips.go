@@ -57,5 +57,6 @@ func wireguardAllowedIPs() audit.Check {
 			}
 			return verdict
 		},
+		ByHand: "Which address each device has is yours to say, and its own side has to agree.",
 	}
 }

@@ -56,6 +56,8 @@ func wireguardHooks() audit.Check {
 				return bad, errors.Join(errs...)
 			})
 		},
+		Profile: audit.ProfileHome,
+		Repair:  wireguardRepairHooks(),
 	}
 }
 

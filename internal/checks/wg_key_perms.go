@@ -66,5 +66,7 @@ func wireguardKeyPerms() audit.Check {
 			}
 			return audit.Pass(seen)
 		},
+		Profile: audit.ProfileHome,
+		Repair:  wireguardRepairKeys(),
 	}
 }

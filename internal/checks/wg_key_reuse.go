@@ -53,5 +53,6 @@ func wireguardKeyReuse() audit.Check {
 				return bad, nil
 			})
 		},
+		ByHand: "A new key has to be brought to the device that has the other half.",
 	}
 }

@@ -25,5 +25,6 @@ func wireguardSaveConfig() audit.Check {
 				return bad, nil
 			})
 		},
+		Repair: wireguardRepairSave(),
 	}
 }

@@ -30,6 +30,7 @@ func validators() map[string][]string {
 		"caddy":         {"caddy", "validate", "--config", "/etc/caddy/Caddyfile"},
 		"tor":           {"tor", "--verify-config", "--quiet"},
 		"accounts":      {"pwck", "-r", "-q"},
+		"squid":         {"squid", "-k", "parse"},
 	}
 }
 

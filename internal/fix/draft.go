@@ -45,6 +45,9 @@ func (d *Draft) Fix() (finding.Fix, error) {
 	return d.fix, d.err
 }
 
+// Err is the first error of the draft, nil as long as it is whole.
+func (d *Draft) Err() error { return d.err }
+
 // Fail ends the draft with an error; nil does nothing.
 func (d *Draft) Fail(err error) {
 	if d.err == nil {
