@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,4 +139,24 @@ func TestRepairsMakeNothingWorse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a program cannot do for the owner is said with its reason, wherever it matters.
+func TestEveryGraveFindingIsRepairedOrExplained(t *testing.T) {
+	repaired := 0
+	for _, c := range All() {
+		if c.Repair != nil {
+			repaired++
+		}
+		if (c.Repair == nil) == (c.ByHand == "") && c.Severity.AtLeast(finding.High) {
+			t.Errorf("%s is %s, and either has no repair and does not say why, or both", c.ID, c.Severity)
+		}
+		if c.Repair != nil && c.ByHand != "" {
+			t.Errorf("%s has a repair, and a reason why it has none", c.ID)
+		}
+		if c.Repair != nil && !slices.Contains([]audit.Profile{"", audit.ProfileHome, audit.ProfileStrict}, c.Profile) {
+			t.Errorf("%s is of no profile: %q", c.ID, c.Profile)
+		}
+	}
+	t.Logf("%d repairs", repaired)
 }
