@@ -23,8 +23,10 @@ func haRepair(does, breaks string, draft func(*fix.Draft)) func(*facts.Host) (fi
 	return func(h *facts.Host) (finding.Fix, error) {
 		d := fix.Begin(h, does, breaks)
 		draft(d)
-		d.Validate("homeassistant")
-		haAnew(d)
+		if !d.ByAPI() {
+			d.Validate("homeassistant")
+			haAnew(d)
+		}
 		return d.Fix()
 	}
 }
@@ -65,7 +67,13 @@ func haHTTPSet(d *fix.Draft, option string, values ...string) {
 		d.Fail(errors.Join(err, errors.New("the http settings of Home Assistant are not known")))
 		return
 	case s.Source == ha.SourceStorage || s.Version.AtLeast(2026, 8):
-		d.Refuse("start Home Assistant and try again, or change it under Settings, System, Network", "it is changed over Home Assistant's own API, which needs it to run")
+		value, err := haHTTPValue(option, values)
+		if err != nil {
+			d.Fail(err)
+			return
+		}
+		d.Guard()
+		d.HTTPOption(option, value)
 		return
 	}
 	file, _, after, err := ha.SetHTTP(d.Host.HAFiles(), option, values...)
@@ -75,6 +83,33 @@ func haHTTPSet(d *fix.Draft, option string, values ...string) {
 	}
 	d.Guard()
 	d.Edit(d.Host.HAPath(file), func(string) (string, error) { return string(after), nil })
+}
+
+// haHTTPValue is an option as Home Assistant's storage and API have it; nil is its default.
+func haHTTPValue(option string, values []string) (any, error) {
+	if len(values) == 0 {
+		return nil, nil
+	}
+	switch option {
+	case "server_host", "cors_allowed_origins":
+		return values, nil
+	case "trusted_proxies":
+		var all []string
+		for _, v := range values {
+			if addr, err := netip.ParseAddr(v); err == nil {
+				v = netip.PrefixFrom(addr, addr.BitLen()).String()
+			}
+			all = append(all, v)
+		}
+		return all, nil
+	case "use_x_forwarded_for", "ip_ban_enabled", "use_x_frame_options":
+		return values[0] == "true", nil
+	case "server_port", "login_attempts_threshold":
+		return strconv.Atoi(values[0])
+	case "ssl_profile":
+		return values[0], nil
+	}
+	return nil, fmt.Errorf("the http option %s is not known", option)
 }
 
 // haRewrite changes values of one file of the configuration.

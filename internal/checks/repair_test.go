@@ -30,6 +30,8 @@ func drawn(p fix.Plan) string {
 			switch {
 			case s.After == nil:
 				fmt.Fprintf(&b, "-- %s gone --\n", s.Path[1:])
+			case s.Kind == finding.StepHTTP:
+				fmt.Fprintf(&b, "by the API:\n%s\n", *s.After.Content)
 			case s.Kind == finding.StepSysctl:
 				fmt.Fprintf(&b, "-- proc/sys/%s --\n%s\n", s.Path, *s.After.Content)
 			default:

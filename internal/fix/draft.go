@@ -310,6 +310,12 @@ func (d *Draft) HTTPOption(name string, value any) {
 		Before: &finding.Entry{Type: finding.EntryValue, Content: &before}, After: &finding.Entry{Type: finding.EntryValue, Content: &after}})
 }
 
+// ByAPI reports whether Home Assistant's API does all of it, and restarts it where that is
+// needed.
+func (d *Draft) ByAPI() bool {
+	return len(d.fix.Steps) > 0 && !slices.ContainsFunc(d.fix.Steps, func(s finding.Step) bool { return s.Kind != finding.StepHTTP })
+}
+
 // Secret says that the content of a file is not shown to everybody.
 func (d *Draft) Secret(name string) {
 	at, _ := d.there(name)
