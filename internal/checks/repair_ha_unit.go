@@ -138,7 +138,7 @@ func haUse(d *fix.Draft) haUses {
 			u.packets = u.packets || len(all) > 0
 		}
 	}
-	s, _ := d.Host.HASettings() // what could not be read has no source
+	s, _ := d.Host.HASettings()
 	u.lowPort = s.Source == "" || s.HTTP.ServerPort < 1024
 	return u
 }

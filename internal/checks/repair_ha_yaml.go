@@ -244,7 +244,7 @@ func haRepairBan() func(*facts.Host) (finding.Fix, error) {
 	return haRepair("Has Home Assistant shut out an address for good after ten wrong passwords.", "Somebody at home who is wrong ten times has to be taken out of ip_bans.yaml again.", func(d *fix.Draft) {
 		s, _ := d.Host.HASettings()
 		if proxies, err := haProxies(d.Host, s.HTTP.ServerPort); err != nil || len(proxies) > 0 && !s.HTTP.UseXForwardedFor {
-			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is taken for the proxy by Home Assistant, which would shut everybody out")))
+			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is taken for the proxy, and would be shut out")))
 			return
 		}
 		if !s.HTTP.IPBanEnabled {
@@ -281,7 +281,7 @@ func haRepairBans() func(*facts.Host) (finding.Fix, error) {
 		d := fix.Begin(h, "Takes the proxy and this machine off the list of banned addresses.", "")
 		s, _ := h.HASettings()
 		if proxies, err := haProxies(h, s.HTTP.ServerPort); err != nil || len(proxies) > 0 && !s.HTTP.UseXForwardedFor {
-			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is still taken for the proxy by Home Assistant, and it would be banned again")))
+			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is still taken for the proxy, which would be banned again")))
 		}
 		haRewrite(d, "ip_bans.yaml", func(e ha.YAMLEntry) ha.YAMLChange {
 			if len(e.Keys) != 1 {
