@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,8 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
+
+	"gatehouse/internal/finding"
 )
 
 // TestLiveRepairs repairs a real Debian (lab/root), starts its SSH server as it is then, and
@@ -92,6 +96,31 @@ func TestLiveRepairs(t *testing.T) {
 		if got := s.run("olga", "", "umask"); got != "0007" && got != "0027" {
 			t.Errorf("the umask of a login is %s", got)
 		}
+		r.gatehouse("undo", "--root", r.dir, "--yes")
+		if diff := cmp.Diff(was, r.contents()); diff != "" {
+			t.Errorf("undone, the root is not what it was: %s", diff)
+		}
+	})
+	t.Run("hardened", func(t *testing.T) {
+		r := r.of(t)
+		before := r.fails()
+		r.gatehouse("harden", "--profile", "strict", "--root", r.dir, "--yes")
+		after := r.fails()
+		for id := range after {
+			if !before[id] {
+				t.Errorf("%s fails since", id)
+			}
+		}
+		if len(after) > len(before)/2 {
+			t.Errorf("%d findings before, and still %d", len(before), len(after))
+		}
+		r.in(r.dir, "/usr/sbin/sshd -t; /usr/sbin/visudo -c -q; /usr/sbin/nft -c -f /etc/nftables.conf")
+		s := r.serve()
+		s.comesIn("olga", ssh.PublicKeys(r.key), true)
+		if got := s.run("olga", patientPassword+"\n", "sudo -S -k id -u"); got != "0" {
+			t.Errorf("sudo with the right password says %q", got)
+		}
+		r.gatehouse("harden", "--profile", "strict", "--root", r.dir, "--yes") // there is nothing left to do
 		r.gatehouse("undo", "--root", r.dir, "--yes")
 		if diff := cmp.Diff(was, r.contents()); diff != "" {
 			t.Errorf("undone, the root is not what it was: %s", diff)
@@ -249,6 +278,28 @@ func (r *patient) gatehouse(args ...string) {
 	if out, err := r.command(args...).CombinedOutput(); err != nil {
 		r.t.Fatalf("gatehouse %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+}
+
+// fails are the checks that fail.
+func (r *patient) fails() map[string]bool {
+	r.t.Helper()
+	out, err := r.command("audit", "--root", r.dir, "--json").Output()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	var doc struct {
+		Checks []finding.Finding `json:"checks"`
+	}
+	if err := json.Unmarshal(out, &doc); err != nil {
+		r.t.Fatal(err)
+	}
+	all := map[string]bool{}
+	for _, f := range doc.Checks {
+		if f.Result == finding.Fail {
+			all[f.ID] = true
+		}
+	}
+	return all
 }
 
 // contents says of everything in the root what it is: kind, mode, owner, what is in it

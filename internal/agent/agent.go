@@ -144,12 +144,12 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(http.StatusNotFound, Answer{Error: "the agent is not asked that"})
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	var wish Wish
 	if err == nil {
 		err = json.Unmarshal(body, &wish, json.RejectUnknownMembers(true))
 	}
-	if err != nil {
+	if err != nil || len(body) > maxBody {
 		say(http.StatusBadRequest, Answer{Error: "the question cannot be read"})
 		return
 	}
