@@ -86,7 +86,7 @@ func leaveFixKeeper(config, root string) error {
 	}
 	if systemdRuns() && os.Geteuid() == 0 {
 		if run, err := lookPath("systemd-run"); err == nil {
-			cmd := exec.Command(run, append([]string{"--quiet", "--collect", "--description=Takes back what Gatehouse changed, unless it is confirmed", "--", exe}, args...)...)
+			cmd := exec.Command(run, append([]string{"--quiet", "--collect", "--property=Type=exec", "--property=Restart=on-failure", "--description=Takes back what Gatehouse changed, unless it is confirmed", "--", exe}, args...)...)
 			cmd.Dir, cmd.Env = "/", []string{"PATH=" + systemPath}
 			if cmd.Run() == nil {
 				return nil

@@ -146,6 +146,13 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 	if err := x.nothingOpen(); err != nil {
 		return nil, err
 	}
+	all, err := x.Journal.All()
+	if err == nil {
+		err = x.settle(all)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if err := x.Ready(fixes); err != nil {
 		return nil, err
 	}
@@ -156,6 +163,9 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 	}
 	if x.Guard != nil {
 		if err := x.Guard(); err != nil {
+			return nil, fmt.Errorf("start what takes it back if it is interrupted: %w", err)
+		}
+		if err := x.guarded(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -166,6 +176,11 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 		return t, x.takeBack(t, err)
 	}
 	l := Line{State: Applied}
+	if guarded && x.Guard != nil {
+		if err := x.guarded(ctx); err != nil {
+			return t, x.takeBack(t, err)
+		}
+	}
 	if guarded {
 		l = Line{State: Trial, Deadline: time.Now().Add(TrialTime).UTC()}
 	}
@@ -173,6 +188,24 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 		return t, x.takeBack(t, err)
 	}
 	return t, nil
+}
+
+// guarded waits until the keeper waits: what nobody would take back is not begun.
+func (x *Fixer) guarded(ctx context.Context) error {
+	const soon = 10 * time.Second // a small computer loads a program slowly
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	for {
+		kept, err := x.Journal.kept()
+		if kept || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("what takes a change back if it is interrupted does not run, and without it nothing is changed")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // nothingOpen says why nothing can begin: something else is not at its end.
@@ -262,7 +295,7 @@ func (x *Fixer) step(ctx context.Context, t *Transaction, n int, s finding.Step)
 	case finding.StepHTTP:
 		return x.setHTTP(ctx, *s.Before.Content, *s.After.Content)
 	case finding.StepMode:
-		return x.Disk.attributes(s.Path, *s.After)
+		return x.Disk.attributes(s.Path, *s.After, *s.Before)
 	case finding.StepCreate, finding.StepEdit:
 		return x.Disk.put(s.Path, *s.After, temporary(t, n), 0)
 	case finding.StepDelete:

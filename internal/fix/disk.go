@@ -208,8 +208,8 @@ func (d *Disk) put(name string, e finding.Entry, tmp string, when int64) error {
 			return &os.PathError{Op: "symlink", Path: name, Err: err}
 		}
 		d.did("symlink " + name)
-		if err := unix.Fchownat(at, tmp, int(e.UID), int(e.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return errors.Join(&os.PathError{Op: "chown", Path: name, Err: err}, unix.Unlinkat(at, tmp, 0))
+		if err := chownLink(at, tmp, e); err != nil {
+			return errors.Join(&os.PathError{Op: "chown", Path: name, Err: err}, ignoreNotThere(unix.Unlinkat(at, tmp, 0)))
 		}
 	case finding.EntryFile:
 		if err := d.fill(dir, base, tmp, e, when); err != nil {
@@ -224,6 +224,23 @@ func (d *Disk) put(name string, e finding.Entry, tmp string, when int64) error {
 	}
 	d.did("rename " + name)
 	return syncDir(dir)
+}
+
+// chownLink says whose a new symbolic link is; nothing else that took its name meanwhile.
+func chownLink(dir int, name string, e finding.Entry) error {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var s unix.Stat_t
+	if err := unix.Fstat(fd, &s); err != nil {
+		return err
+	}
+	if s.Mode&unix.S_IFMT != unix.S_IFLNK || s.Nlink > 1 {
+		return unix.EEXIST
+	}
+	return unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH)
 }
 
 // Replace gives a file another text in one moment, with its owner, mode and attributes, if it
@@ -378,20 +395,15 @@ func (d *Disk) putDirectory(dir *os.File, base, tmp string, e finding.Entry) err
 	return syncDir(dir)
 }
 
-// attributes changes mode and owner of what is there.
-func (d *Disk) attributes(name string, e finding.Entry) error {
+// attributes changes mode and owner of what is there, if that has those it was seen with:
+// whoever may write to its directory may put another file in its place at any moment, and
+// must not have that one made root's, or more.
+func (d *Disk) attributes(name string, e, seen finding.Entry) error {
 	dir, base, err := d.dirOf(name)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	if e.Type == finding.EntryLink {
-		if err := unix.Fchownat(int(dir.Fd()), base, int(e.UID), int(e.GID), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &os.PathError{Op: "chown", Path: name, Err: err}
-		}
-		d.did("chown " + name)
-		return nil
-	}
 	fd, err := unix.Openat(int(dir.Fd()), base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: name, Err: err}
@@ -401,15 +413,20 @@ func (d *Disk) attributes(name string, e finding.Entry) error {
 	if err := unix.Fstat(fd, &s); err != nil {
 		return &os.PathError{Op: "stat", Path: name, Err: err}
 	}
-	file := s.Mode&unix.S_IFMT == unix.S_IFREG
-	if file != (e.Type == finding.EntryFile) || !file && s.Mode&unix.S_IFMT != unix.S_IFDIR || file && s.Nlink > 1 {
-		return fmt.Errorf("%s is something else by now", name)
+	kinds := map[finding.EntryType]uint32{finding.EntryFile: unix.S_IFREG, finding.EntryDirectory: unix.S_IFDIR, finding.EntryLink: unix.S_IFLNK}
+	link := e.Type == finding.EntryLink
+	if s.Mode&unix.S_IFMT != kinds[e.Type] || s.Nlink > 1 && e.Type != finding.EntryDirectory ||
+		s.Uid != seen.UID || s.Gid != seen.GID || !link && s.Mode&0o7777 != seen.Mode {
+		return Refuse("", "%s is something else by now", name)
 	}
 	if s.Uid != e.UID || s.Gid != e.GID {
 		if err := unix.Fchownat(fd, "", int(e.UID), int(e.GID), unix.AT_EMPTY_PATH); err != nil {
 			return &os.PathError{Op: "chown", Path: name, Err: err}
 		}
 		d.did("chown " + name)
+	}
+	if link {
+		return nil // it has no mode of its own
 	}
 	// An O_PATH descriptor takes no fchmod(2); its name below /proc leads to what it is of.
 	if err := unix.Fchmodat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), e.Mode, 0); err != nil {
@@ -469,15 +486,14 @@ func (d *Disk) keep(name string, to *os.File, as string) error {
 	return copyFile(from, to, as)
 }
 
-// release brings a kept file back to where it was.
-func (d *Disk) release(from *os.File, name string, e finding.Entry, tmp string) error {
+// release brings a kept file back to where it was, as it was.
+func (d *Disk) release(from *os.File, name, tmp string) error {
 	dir, base, err := d.dirOf(name)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	at := int(dir.Fd())
-	_ = unix.Unlinkat(at, tmp, 0)
 	if err := copyFile(from, dir, tmp); err != nil {
 		return errors.Join(err, ignoreNotThere(unix.Unlinkat(at, tmp, 0)))
 	}
@@ -486,7 +502,7 @@ func (d *Disk) release(from *os.File, name string, e finding.Entry, tmp string) 
 		return errors.Join(&os.PathError{Op: "rename", Path: name, Err: err}, ignoreNotThere(unix.Unlinkat(at, tmp, 0)))
 	}
 	d.did("rename " + name)
-	return errors.Join(syncDir(dir), d.attributes(name, e))
+	return syncDir(dir)
 }
 
 // copyFile copies a regular file with owner, mode, attributes and time into a directory.
@@ -498,7 +514,10 @@ func copyFile(from, dir *os.File, as string) (err error) {
 	if s.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("%s is no file any more", from.Name())
 	}
-	fd, err := unix.Openat(int(dir.Fd()), as, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	_ = unix.Unlinkat(int(dir.Fd()), as, 0) // of a run that was killed
+	// Nobody else's file is written to, whoever plants one here: what was kept may be secret,
+	// and gets the rights that it had.
+	fd, err := unix.Openat(int(dir.Fd()), as, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return &os.PathError{Op: "create", Path: path.Join(dir.Name(), as), Err: err}
 	}

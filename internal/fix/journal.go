@@ -44,6 +44,10 @@ func MakeJournal(dir string) (*Journal, error) {
 // in it is reached from the opened directory alone: whoever may put another in its place
 // does not get root to do what that one says.
 func OpenJournal(dir string) (*Journal, error) {
+	itself, err := os.Lstat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
@@ -51,6 +55,9 @@ func OpenJournal(dir string) (*Journal, error) {
 	info, err := root.Stat(".")
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the journal: %w", err), root.Close())
+	}
+	if !os.SameFile(itself, info) {
+		return nil, errors.Join(Refuse("once you know who made it, take it away", "the journal %s is a symbolic link, and what stands elsewhere is no journal of this system", dir), root.Close())
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 {
@@ -190,13 +197,17 @@ func (t *Transaction) acted(a finding.Action) bool {
 // Lock keeps everybody else from changing anything until the file is closed, or the process
 // ends. wait: until the other is done; otherwise ErrBusy.
 func (j *Journal) Lock(wait bool) (*os.File, error) {
-	f, err := j.dir.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
-	}
 	how := unix.LOCK_EX
 	if !wait {
 		how |= unix.LOCK_NB
+	}
+	return j.flock("lock", how)
+}
+
+func (j *Journal) flock(name string, how int) (*os.File, error) {
+	f, err := j.dir.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), how)
@@ -211,6 +222,21 @@ func (j *Journal) Lock(wait bool) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// keep says that a keeper waits, until the file is closed or the process ends.
+func (j *Journal) keep() (*os.File, error) { return j.flock("keeper", unix.LOCK_SH) }
+
+// kept reports whether a keeper waits.
+func (j *Journal) kept() (bool, error) {
+	f, err := j.flock("keeper", unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, ErrBusy) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, f.Close()
 }
 
 // ErrBusy says that somebody else is changing this root right now.

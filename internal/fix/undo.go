@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gatehouse/internal/finding"
 )
 
@@ -19,6 +21,7 @@ type chain struct {
 	states []*finding.Entry // what it was, and what it was after each step; nil: nothing there
 	steps  []int            // the numbers of the steps
 	mode   bool             // mode and owner alone
+	final  bool             // the kernel does not take it back
 }
 
 // before is what the thing was.
@@ -53,6 +56,7 @@ func chains(steps []finding.Step) (all []*chain) {
 		c.states = append(c.states, after)
 		c.steps = append(c.steps, n)
 		c.mode = c.mode && s.Kind == finding.StepMode
+		c.final = c.final || s.Final
 	}
 	return all
 }
@@ -92,7 +96,10 @@ func (x *Fixer) revert(t *Transaction, why string, end State, force bool) error 
 		}
 	}
 	if t.State() != Undoing {
-		if err := x.Journal.add(t, Line{State: Undoing, Note: why}); err != nil {
+		err := x.Journal.add(t, Line{State: Undoing, Note: why})
+		// What is not at its end is taken back whatever is written of it: a full disk, which
+		// is often why it failed, must not keep the house half changed.
+		if err != nil && !t.Open() {
 			return err
 		}
 	}
@@ -169,8 +176,24 @@ func (x *Fixer) later(t *Transaction, c *chain) int {
 	return 0
 }
 
-// back makes a thing what it was.
+// back makes a thing what it was. What somebody else has put in the way is theirs: that is
+// a Refusal, and no error that keeps a transaction from its end.
 func (x *Fixer) back(t *Transaction, c *chain) error {
+	err := x.make(t, c)
+	switch {
+	case err == nil || IsRefusal(err):
+		return err
+	case c.final:
+		return Refuse("", "the kernel keeps %s until the machine starts again", strings.ReplaceAll(c.path, "/", "."))
+	case errors.Is(err, unix.ENOTEMPTY):
+		return Refuse("", "%s holds something that somebody else put there, and stays", c.path)
+	case c.place == finding.StepEdit && (errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR)):
+		return Refuse("", "somebody else has put something else in place of a directory on the way to %s", c.path)
+	}
+	return err
+}
+
+func (x *Fixer) make(t *Transaction, c *chain) error {
 	for _, n := range c.steps {
 		if c.place == finding.StepEdit {
 			if err := x.Disk.sweep(c.path, temporary(t, n)); err != nil {
@@ -197,7 +220,7 @@ func (x *Fixer) back(t *Transaction, c *chain) error {
 	case now == nil && was.Type == finding.EntryFile && was.Content == nil:
 		return x.bringBack(t, c)
 	case now != nil && was.Content == nil:
-		return x.Disk.attributes(c.path, *was)
+		return x.Disk.attributes(c.path, *was, *now)
 	}
 	return x.Disk.put(c.path, *was, temporary(t, c.steps[0]), t.Times[c.path])
 }
@@ -221,7 +244,7 @@ func (x *Fixer) bringBack(t *Transaction, c *chain) error {
 		return err
 	}
 	defer kept.Close()
-	return x.Disk.release(kept, c.path, *c.before(), temporary(t, last))
+	return x.Disk.release(kept, c.path, temporary(t, last))
 }
 
 // Undo takes a transaction back: exactly, or not at all where somebody has changed since
@@ -314,10 +337,19 @@ func (j *Journal) OnTrial() (*Transaction, error) {
 	return nil, nil
 }
 
+// settle takes away what held the last trial up, if it was killed when it was confirmed.
+// What stands there after that is of a later one.
+func (x *Fixer) settle(all []*Transaction) error {
+	if len(all) == 0 || all[len(all)-1].State() != Confirmed {
+		return nil
+	}
+	return x.dismantle(all[len(all)-1])
+}
+
 // dismantle takes away what held a trial up.
 func (x *Fixer) dismantle(t *Transaction) error {
 	for _, c := range slices.Backward(chains(t.Scaffold)) {
-		if err := x.back(t, c); err != nil {
+		if err := x.back(t, c); err != nil && !IsRefusal(err) {
 			return err
 		}
 	}
@@ -338,6 +370,9 @@ func (x *Fixer) Recover() (taken []*Transaction, trial *Transaction, err error) 
 		return nil, nil, err
 	}
 	var errs []error
+	if err := x.settle(all); err != nil {
+		errs = append(errs, err)
+	}
 	for _, t := range slices.Backward(all) {
 		why := ""
 		switch t.State() {
@@ -352,10 +387,6 @@ func (x *Fixer) Recover() (taken []*Transaction, trial *Transaction, err error) 
 			}
 			why = "nobody confirmed it in time"
 		default:
-			// A confirmed one may have been killed before its scaffold was down.
-			if t.State() == Confirmed && len(t.Scaffold) > 0 {
-				errs = append(errs, x.dismantle(t))
-			}
 			continue
 		}
 		if err := x.revert(t, why, Reverted, true); err != nil {
@@ -368,14 +399,31 @@ func (x *Fixer) Recover() (taken []*Transaction, trial *Transaction, err error) 
 }
 
 // Keep is the net below: it waits until whoever applies is done or dead, puts back what was
-// interrupted, and stays with a trial until that is confirmed, undone or over.
+// interrupted, and stays with a trial until that is confirmed, undone or over. What cannot
+// be taken back now may be later, as when Home Assistant has started: it is tried again.
 func (x *Fixer) Keep(ctx context.Context) error {
-	for {
+	keeps, err := x.Journal.keep()
+	if err != nil {
+		return err
+	}
+	defer keeps.Close()
+	const first, longest, tries = 5 * time.Second, 5 * time.Minute, 16 // about an hour
+	again := first
+	for failed := 0; ; {
 		_, trial, err := x.Recover()
-		if err != nil || trial == nil {
+		var wait time.Duration
+		switch {
+		case trial != nil: // whatever else went wrong
+			wait = min(time.Second, max(time.Until(trial.Deadline()), 10*time.Millisecond))
+		case err == nil:
+			return nil
+		case failed == tries:
 			return err
+		default:
+			failed++
+			wait = again
+			again = min(2*again, longest)
 		}
-		wait := min(time.Second, max(time.Until(trial.Deadline()), 10*time.Millisecond))
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
