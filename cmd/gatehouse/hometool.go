@@ -237,6 +237,7 @@ func runHome(ctx context.Context, config string, argv []string) ([]byte, error) 
 	ctx, cancel := context.WithTimeout(ctx, restartTime+time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	cmd.Args[0] = "gatehouse" // as whoever lists processes sees it
 	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", keeperEnv(), time.Second
 	return cmd.CombinedOutput()
 }

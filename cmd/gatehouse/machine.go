@@ -94,6 +94,7 @@ func leaveFixKeeper(config, root string) error {
 		}
 	}
 	keeper := exec.Command("/proc/self/exe", args...)
+	keeper.Args[0] = "gatehouse" // as whoever lists processes sees it
 	keeper.Dir, keeper.Env = "/", keeperEnv()
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := keeper.Start(); err != nil {
