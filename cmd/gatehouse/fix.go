@@ -474,7 +474,7 @@ func (a *app) openFixer(root string, cfg *config.Config, host *facts.Host, open 
 	config, _ := a.configPath()
 	x.Guard = func() error { return leaveFixKeeper(config, root) }
 	if root == "/" {
-		x.Machine, x.Scaffold = machine{config}, trialUnit(config)
+		x.Machine, x.Scaffold = machine{config: config}, trialUnit(config)
 	}
 	x.Prove = func(ids []string) []finding.Finding {
 		h := &facts.Host{Tree: disk.Disk, Live: root == "/", Root: os.Geteuid() == 0, Now: time.Now(), NoWalk: host != nil && host.NoWalk}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +23,23 @@ import (
 // whoever called us.
 type machine struct {
 	config string // the configuration of Gatehouse, by which Home Assistant is asked
+	// starting: the machine itself is only starting, and what is told waits for us.
+	starting bool
+}
+
+// whileStarting is what is started instead while the machine starts; none where nothing has
+// to be. A unit that waits for this one cannot be waited for, and Home Assistant, which does
+// not run yet, starts with the files that lie there then.
+func whileStarting(argv []string) ([]string, error) {
+	switch {
+	case argv[0] == "homeassistant" && argv[1] == "http":
+		return nil, errors.New("Home Assistant has not started yet")
+	case argv[0] == "homeassistant":
+		return nil, nil
+	case argv[0] == "systemctl" && argv[1] != "daemon-reload":
+		return append([]string{"systemctl", "--no-block"}, argv[1:]...), nil
+	}
+	return argv, nil
 }
 
 // programTime is how long a program may take; initramfs on a small computer takes longest.
@@ -31,6 +50,12 @@ const systemPath = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin
 
 // Run implements fix.Machine. Where systemd does not run there is nobody to tell.
 func (m machine) Run(ctx context.Context, argv []string) ([]byte, error) {
+	if m.starting {
+		var err error
+		if argv, err = whileStarting(argv); argv == nil {
+			return nil, err
+		}
+	}
 	if argv[0] == "homeassistant" {
 		return runHome(ctx, m.config, argv[1:])
 	}
@@ -68,6 +93,21 @@ func systemdRuns() bool {
 	return err == nil && info.IsDir()
 }
 
+// thisProgram is this program's file; the one that an update has put in its place, if so.
+func thisProgram() (string, error) {
+	exe, err := os.Executable()
+	if exe, ok := strings.CutSuffix(exe, " (deleted)"); err == nil && ok {
+		_, err = os.Stat(exe)
+		return exe, err
+	}
+	return exe, err
+}
+
+// unitWord is a word of a command as a unit has it (systemd.service(5)).
+func unitWord(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "%", "%%", "$", "$$").Replace(word) + `"`
+}
+
 // leaveFixKeeper starts what puts everything back if this process is killed, or nobody
 // confirms in time. It has nothing of this terminal, and under systemd nothing of this login:
 // what ends with a session must not end with it.
@@ -76,7 +116,7 @@ func leaveFixKeeper(config, root string) error {
 	if err != nil {
 		return err
 	}
-	exe, err := os.Executable()
+	exe, err := thisProgram()
 	if err != nil {
 		return err
 	}
@@ -116,32 +156,19 @@ func keeperEnv() (env []string) {
 // trialUnit are the steps by which a machine that starts anew takes a trial back, or goes on
 // with it; none where there is no systemd.
 func trialUnit(config string) []finding.Step {
-	exe, err := os.Executable()
+	exe, err := thisProgram()
 	if err != nil || !systemdRuns() {
 		return nil
 	}
 	if config, err = filepath.Abs(config); err != nil {
 		return nil
 	}
-	command := exe
+	command := unitWord(exe)
 	if _, err := os.Stat(config); err == nil {
-		command += " --config " + config
+		command += " --config " + unitWord(config)
 	}
 	const name = "gatehouse-trial.service"
-	text := fmt.Sprintf(`# Written by gatehouse; it goes when the fix that is on trial is confirmed or taken back.
-[Unit]
-Description=Takes back what Gatehouse changed, unless it is confirmed
-After=local-fs.target
-Before=network-pre.target nftables.service ssh.service sshd.service
-
-[Service]
-Type=exec
-ExecStartPre=%[1]s undo --interrupted
-ExecStart=%[1]s %[2]s
-
-[Install]
-WantedBy=multi-user.target
-`, command, fixKeeperVerb)
+	text := trialText(command)
 	steps := []finding.Step{{Kind: finding.StepCreate, Path: "/etc/systemd/system/" + name, After: &finding.Entry{Type: finding.EntryFile, Mode: 0o644, Content: &text}}}
 	const wants = "/etc/systemd/system/multi-user.target.wants"
 	if _, err := os.Lstat(wants); errors.Is(err, os.ErrNotExist) {
@@ -150,17 +177,42 @@ WantedBy=multi-user.target
 	return append(steps, finding.Step{Kind: finding.StepCreate, Path: wants + "/" + name, After: &finding.Entry{Type: finding.EntryLink, Mode: 0o777, Target: "../" + name}})
 }
 
+// trialText is the unit itself. What cannot be taken back before the network is there, such
+// as settings that Home Assistant's API changes, keeps nothing from starting: the keeper
+// tries it again.
+func trialText(command string) string {
+	return fmt.Sprintf(`# Written by gatehouse; it goes when the fix that is on trial is confirmed or taken back.
+[Unit]
+Description=Takes back what Gatehouse changed, unless it is confirmed
+After=local-fs.target
+Before=network-pre.target nftables.service ssh.service sshd.service
+
+[Service]
+Type=exec
+TimeoutStartSec=5min
+ExecStartPre=-%[1]s undo --interrupted
+ExecStart=%[1]s %[2]s
+
+[Install]
+WantedBy=multi-user.target
+`, command, fixKeeperVerb)
+}
+
 // login is how whoever runs this came in.
 type login struct {
 	server string    // the process of the SSH server that let them in; "" where there is none
 	began  time.Time // when that was
 	shared bool      // in a terminal that outlives logins, as tmux has it
+	// detached: started by the system for somebody who may be anywhere, as run0 does.
+	detached bool
 }
 
 func (l login) name() string { return l.server }
 
 // session finds out how whoever runs this came in, by the processes above this one.
 func session() (l login) {
+	group, _ := os.ReadFile("/proc/self/cgroup") // where there is none, there is no systemd
+	l.detached = ofNoLogin(string(group))
 	pid := os.Getpid()
 	for range 64 {
 		name, parent, ticks, err := process(pid)
@@ -168,7 +220,7 @@ func session() (l login) {
 			return l
 		}
 		switch {
-		case strings.HasPrefix(name, "tmux") || name == "screen" || strings.HasPrefix(name, "SCREEN") || name == "zellij":
+		case strings.HasPrefix(name, "tmux") || strings.HasPrefix(name, "SCREEN") || slices.Contains([]string{"screen", "zellij", "dtach", "abduco", "mosh-server", "etterminal", "etserver", "ttyd"}, name):
 			l.shared = true
 		case (name == "sshd" || name == "sshd-session" || name == "dropbear") && l.server == "":
 			l.server, l.began = fmt.Sprintf("%s[%d] of tick %d", name, pid, ticks), beganAt(ticks)
@@ -176,6 +228,18 @@ func session() (l login) {
 		pid = parent
 	}
 	return l
+}
+
+// ofNoLogin reports whether a process of these control groups (cgroups(7)) is a service that
+// was started for somebody, and so has lost how they came in.
+func ofNoLogin(groups string) bool {
+	for line := range strings.Lines(groups) {
+		unit := path.Base(strings.TrimSpace(line))
+		if strings.HasPrefix(unit, "run-") && strings.HasSuffix(unit, ".service") || unit == "cron.service" || unit == "atd.service" {
+			return true
+		}
+	}
+	return false
 }
 
 // process reads a process's name, its parent, and when it began, in ticks since the machine
@@ -222,6 +286,8 @@ func (l login) since(t *fix.Transaction) error {
 	switch {
 	case l.shared:
 		return &problem{status: statusNo, err: errors.New("a terminal that outlives logins does not show that somebody still gets in"), hint: hint + ", outside of tmux or screen"}
+	case l.detached && l.server == "":
+		return &problem{status: statusNo, err: errors.New("started by the system itself, this does not show that somebody still gets in"), hint: hint + ", by sudo or su"}
 	case l.server != "" && (l.name() == t.From || l.began.Before(t.TrialBegan().Add(-slack))):
 		return &problem{status: statusNo, err: errors.New("this login is older than the change, and does not show that somebody still gets in"), hint: hint}
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ func TestOnlyANewLoginConfirms(t *testing.T) {
 		"a new one":                               {login{server: "sshd-session[13]", began: at.Add(time.Minute)}, old.name(), true},
 		"the console":                             {login{}, old.name(), true},
 		"a script whose login began just before":  {login{server: "sshd[14]", began: at.Add(-time.Second)}, "sshd[14]", false},
+		"a service, as run0 and mosh make one":    {login{detached: true}, "", false},
 		"a new one after a change at the console": {login{server: "sshd[15]", began: at.Add(time.Minute)}, "", true},
 	} {
 		if err := c.who.since(&fix.Transaction{From: c.from, Log: []fix.Line{{At: at, State: fix.Trial}}}); (err == nil) != c.ok {
@@ -36,5 +39,42 @@ func TestProcessSaysWhenItBegan(t *testing.T) {
 	began := beganAt(ticks)
 	if err != nil || parent != os.Getppid() || time.Since(began) > time.Hour || time.Until(began) > time.Second {
 		t.Errorf("parent %d, began %s ago: %v", parent, time.Since(began), err)
+	}
+}
+
+// What is told while the machine starts waits for whoever tells it: neither may wait then.
+func TestNothingIsWaitedForWhileTheMachineStarts(t *testing.T) {
+	for _, c := range []struct{ argv, want string }{
+		{"systemctl restart ssh.service", "systemctl --no-block restart ssh.service"},
+		{"systemctl daemon-reload", "systemctl daemon-reload"},
+		{"nft -f /etc/nftables.conf", "nft -f /etc/nftables.conf"},
+		{"homeassistant restart", ""},
+		{"homeassistant http {} {}", "not yet"},
+	} {
+		got, err := whileStarting(strings.Fields(c.argv))
+		if err == nil && !slices.Equal(got, strings.Fields(c.want)) || (err != nil) != (c.want == "not yet") {
+			t.Errorf("%s is %q: %v", c.argv, got, err)
+		}
+	}
+	if text := trialText(unitWord(`/opt/my gate/100%`)); !strings.Contains(text, "ExecStartPre=-\"/opt/my gate/100%%\" undo --interrupted\n") {
+		t.Errorf("the unit says %s", text)
+	}
+}
+
+func TestServicesAreNoLogins(t *testing.T) {
+	for group, want := range map[string]bool{
+		"0::/user.slice/user-1000.slice/session-3.scope":                     false,
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope": false,
+		"0::/system.slice/system-getty.slice/getty@tty1.service":             false,
+		"0::/":                                 false,
+		"0::/user.slice/run-p812-i813.service": true,
+		"0::/system.slice/run-u22.service":     true,
+		"0::/system.slice/cron.service":        true,
+		"0::/system.slice/atd.service":         true,
+		"12:pids:/x\n1:name=systemd:/system.slice/run-r0f1.service\n0::/": true,
+	} {
+		if got := ofNoLogin(group); got != want {
+			t.Errorf("%s: %v", group, got)
+		}
 	}
 }

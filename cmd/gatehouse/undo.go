@@ -86,6 +86,10 @@ the machine starts again, is named in the plan before it is done.`,
 			}
 			defer closing()
 			if interrupted {
+				if m, ok := x.Machine.(machine); ok {
+					m.starting = true
+					x.Machine = m
+				}
 				return a.recover(x)
 			}
 			n := 0
