@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
 )
 
@@ -314,4 +315,31 @@ func TestKeeperTriesAgain(t *testing.T) {
 			t.Errorf("it is %v: %v", now.State(), err)
 		}
 	})
+}
+
+// A link of Home Assistant's account does not have root write, or open, what is not its own.
+func TestLinkOfSomebodyIsNotFollowedToWhatIsNotTheirs(t *testing.T) {
+	tree, err := facts.Draw(`-- etc/cron.d/x --
+-- etc/real 0644 7:7 --
+-- ha dir 0755 7:7 --
+-- ha/secrets.yaml -> ../etc/cron.d/x 7:7 --
+-- ha/own.yaml -> ../etc/real 7:7 --
+-- ha/shared.yaml -> ../etc/cron.d/x --
+-- ha/in -> /etc/cron.d 7:7 --
+-- ha/all -> / 7:7 --
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"/ha/secrets.yaml": false, "/ha/own.yaml": true, "/ha/shared.yaml": true, "/ha/in/x": false, "/ha/in/new": false, "/ha/all": false} {
+		for what, do := range map[string]func(*Draft){
+			"write": func(d *Draft) { d.Write(name, 0o600, "x: * * * * root sh\n") },
+			"mode":  func(d *Draft) { d.Mode(name, 0o600) },
+		} {
+			d := Begin(&facts.Host{Tree: tree}, "Does it.", "")
+			if do(d); (d.Err() == nil) != ok && (what == "write" || name != "/ha/in/new") {
+				t.Errorf("%s %s: %v", what, name, d.Err())
+			}
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package fix
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -373,6 +374,9 @@ func (d *Draft) look(name string, resolve func(string) (string, error)) (string,
 		}
 		if dir := path.Dir(name); dir != name {
 			above, _ := d.look(dir, d.Host.Resolve)
+			if d.err != nil {
+				return "", nil
+			}
 			return path.Join(above, path.Base(name)), nil
 		}
 	}
@@ -381,10 +385,42 @@ func (d *Draft) look(name string, resolve func(string) (string, error)) (string,
 		return "", nil
 	}
 	e, err := entryOf(d.tree, at)
+	if err == nil && e != nil && at != name {
+		err = d.honest(name, e.UID)
+	}
 	if err != nil {
 		d.Fail(err)
 	}
 	return at, e
+}
+
+// honest makes sure that no symbolic link of somebody's leads to what is not theirs: root
+// would write, by their wish, where they may not.
+func (d *Draft) honest(name string, owner uint32) error {
+	next, rest := "/", strings.Split(strings.Trim(name, "/"), "/")
+	const most = 1000 // as many as a path can have; resolve has found an end before
+	for range most {
+		if len(rest) == 0 {
+			return nil
+		}
+		next = path.Join(next, rest[0])
+		rest = rest[1:]
+		info, err := d.tree.Lstat(cmp.Or(strings.Trim(next, "/"), "."))
+		if err != nil {
+			return err
+		}
+		if info.Mode&fs.ModeSymlink == 0 {
+			continue
+		}
+		if info.UID != 0 && info.UID != owner {
+			return Refuse("put the file itself there, or have root make the link", "%s is a symbolic link of user %d to what belongs to user %d", next, info.UID, owner)
+		}
+		if next = path.Dir(next); path.IsAbs(info.Target) {
+			next = "/"
+		}
+		rest = append(strings.Split(strings.Trim(info.Target, "/"), "/"), rest...)
+	}
+	return nil
 }
 
 // entryOf is the entry at a path without links, without content; nil where there is none.
