@@ -343,3 +343,32 @@ func TestLinkOfSomebodyIsNotFollowedToWhatIsNotTheirs(t *testing.T) {
 		}
 	}
 }
+
+// Lines beside a change may hold secrets that the change has nothing to do with.
+func TestDiffSaysNoSecretBesideTheChange(t *testing.T) {
+	for line, shown := range map[string]bool{
+		"  password: hunter2x":                               false,
+		"mqtt_password: \"hunter2x y\"":                      false,
+		"  url: postgresql://ha:hunter2x@db/ha":              false,
+		"PrivateKey = hunter2x=":                             false,
+		"HashedControlPassword 16:hunter2x":                  false,
+		"  user admin insecure-password hunter2x":            false,
+		"proxy_set_header Authorization \"Basic hunter2x\";": false,
+		"{\"api_key\": \"hunter2x\", \"x\": 1}":              false,
+		"  password: !secret mqtt_password":                  true,
+		"PasswordAuthentication no":                          true,
+		"password requisite pam_pwquality.so retry=3":        true,
+		"Defaults passwd_timeout=5":                          true,
+		"ssl_certificate_key: /ssl/key.pem":                  true,
+		"token: {{ x }}":                                     true,
+	} {
+		before, after := line+"\nx: 1\n", line+"\nx: 2\n"
+		text := Show(finding.Step{Kind: finding.StepEdit, Path: "/x", Before: &finding.Entry{Type: finding.EntryFile, Content: &before}, After: &finding.Entry{Type: finding.EntryFile, Content: &after}})
+		if strings.Contains(text, "hunter2x") || strings.Contains(text, line) != shown || !strings.Contains(text, "+x: 2") {
+			t.Errorf("%q is shown as %s", line, text)
+		}
+	}
+	if text := Show(finding.Step{Kind: finding.StepDelete, Path: "/www/\x1b[2J", Before: &finding.Entry{Type: finding.EntryFile}}); strings.Contains(text, "\x1b") {
+		t.Errorf("a name moves the terminal's cursor: %q", text)
+	}
+}

@@ -2,6 +2,7 @@ package fix
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -22,11 +23,11 @@ func Show(s finding.Step) string {
 	case s.Kind == finding.StepHTTP:
 		return "Home Assistant's web server, by its API (it restarts):\n" + visible(udiff.Unified(s.Path, s.Path, *s.Before.Content+"\n", *s.After.Content+"\n"))
 	case s.After == nil:
-		return fmt.Sprintf("take away %s (it is kept in the journal)\n", s.Path)
+		return visible(fmt.Sprintf("take away %s (it is kept in the journal)\n", s.Path))
 	case s.Before == nil && s.After.Type == finding.EntryDirectory:
-		return fmt.Sprintf("make the directory %s, %s\n", s.Path, attributesOf(s.After))
+		return visible(fmt.Sprintf("make the directory %s, %s\n", s.Path, attributesOf(s.After)))
 	case s.Before == nil && s.After.Type == finding.EntryLink:
-		return fmt.Sprintf("make the symbolic link %s → %s\n", s.Path, s.After.Target)
+		return visible(fmt.Sprintf("make the symbolic link %s → %s\n", s.Path, s.After.Target))
 	}
 	head, before := "", ""
 	switch {
@@ -36,7 +37,7 @@ func Show(s finding.Step) string {
 		head = fmt.Sprintf("%s: %s → %s\n", s.Path, attributesOf(s.Before), attributesOf(s.After))
 	}
 	if s.After.Content == nil {
-		return head
+		return visible(head)
 	}
 	if s.Before != nil && s.Before.Content != nil {
 		before = *s.Before.Content
@@ -45,7 +46,26 @@ func Show(s finding.Step) string {
 	if s.Secret {
 		diff = masked(diff)
 	}
-	return head + visible(diff)
+	return visible(head) + visible(unsaid(diff))
+}
+
+// unsaid is a diff in which no value is shown that its name calls secret. The lines around a
+// change say what they say, and a diff is read at the desk, too.
+func unsaid(diff string) string {
+	const name = `[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|access_?key|private_?key|preshared_?key|psk|credentials?|authorization)`
+	assigned := regexp.MustCompile(`(?i)(` + name + `["']?[ \t]*[:=][ \t]*)("[^"\n]*"|'[^'\n]*'|[^\s"',;}][^,;}\n]*)`)
+	harmless := regexp.MustCompile(`(?i)^["']?(?:yes|no|true|false|on|off|none|null|[0-9]{1,4}|!\w.*|[/$%{].*)?["']?$`)
+	diff = assigned.ReplaceAllStringFunc(diff, func(found string) string {
+		part := assigned.FindStringSubmatch(found)
+		if harmless.MatchString(strings.TrimSpace(part[2])) {
+			return found
+		}
+		return part[1] + "…"
+	})
+	for _, said := range []string{`(://[^/\s:@]*:)[^/\s@]+(@)`, `(?i)(\b(?:basic|bearer)[ \t]+)[\w+/=.~-]{8,}()`, `(?i)(\bHashedControlPassword[ \t]+)\S+()`, `(?i)(\buser[ \t]+\S+[ \t]+(?:insecure-)?password[ \t]+)\S+()`} {
+		diff = regexp.MustCompile(said).ReplaceAllString(diff, "${1}…${2}")
+	}
+	return diff
 }
 
 func attributesOf(e *finding.Entry) string {
