@@ -54,6 +54,9 @@ func (a *app) runAgent(ctx context.Context, socket string) error {
 	log := slog.New(slog.NewTextHandler(a.err, nil))
 	service := uint32(0)
 	if cfg != nil {
+		if err := rootsAlone(state); err != nil {
+			return err
+		}
 		owner, err := stateOwner(cfg.State.Dir, state)
 		if err != nil {
 			return err
@@ -68,6 +71,24 @@ func (a *app) runAgent(ctx context.Context, socket string) error {
 	}
 	a.note("the agent listens at %s, to root and user %s", socket, userName(service))
 	return agent.New(&agentHost{a}, func(uid uint32) bool { return uid == 0 || uid == service }, log).Serve(ctx, l)
+}
+
+// rootsAlone makes sure that nobody but root says in a configuration what root repairs, and
+// where.
+func rootsAlone(config string) error {
+	file, err := filepath.Abs(config)
+	if err != nil {
+		return fmt.Errorf("look at the configuration: %w", err)
+	}
+	where, uid, others := othersOnTheWay(file)
+	if others {
+		return &problem{status: statusCannot, err: fmt.Errorf("%s belongs to %s, who could tell root what to repair", where, userName(uid)), hint: "chown root " + where}
+	}
+	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o022 != 0 {
+		return &problem{status: statusCannot, err: fmt.Errorf("others than root may write to %s", file), hint: "chmod go-w " + file}
+	}
+	return err
 }
 
 // listenAgent makes the socket, in a directory of root's, for root and one other user.

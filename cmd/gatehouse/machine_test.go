@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,5 +77,34 @@ func TestServicesAreNoLogins(t *testing.T) {
 		if got := ofNoLogin(group); got != want {
 			t.Errorf("%s: %v", group, got)
 		}
+	}
+}
+
+// Who writes the configuration says what root repairs: that is root alone.
+func TestAgentBelievesRootsConfigurationAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("this gives a file to somebody else: run it as root, as scripts/test does")
+	}
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := rootsAlone(file); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := rootsAlone(file); err == nil {
+		t.Error("everybody may write it")
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(file, 4711, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := rootsAlone(file); err == nil {
+		t.Error("it is somebody else's")
 	}
 }

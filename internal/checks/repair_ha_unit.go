@@ -479,6 +479,8 @@ func haHandOver(d *fix.Draft, dir string, uid, gid uint32, folders bool) {
 			return fix.Refuse("", "%s holds more than can be handed over", dir)
 		}
 		switch {
+		case info.UID == 0 && info.Mode.IsRegular() && !folders && info.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
+			return fix.Refuse("take that right away, or move the program to /usr/local/bin", "%s acts as root whoever starts it, and would again when this is undone", name)
 		case info.UID == 0 && (info.Mode.IsDir() || !folders):
 			all = append(all, name)
 		case info.UID != uid && info.UID != 0 && !folders && info.Mode&fs.ModeSymlink == 0 && info.Mode.Perm()&0o004 == 0:

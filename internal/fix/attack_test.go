@@ -372,3 +372,50 @@ func TestDiffSaysNoSecretBesideTheChange(t *testing.T) {
 		t.Errorf("a name moves the terminal's cursor: %q", text)
 	}
 }
+
+func TestHomeAssistantOSIsToldNothing(t *testing.T) {
+	tree, err := facts.Draw("-- etc/os-release --\nID=haos\n-- proc/sys/kernel/x --\n0\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func(*Draft){
+		"a unit":    func(d *Draft) { d.Unit("restart", "ssh.service") },
+		"a program": func(d *Draft) { d.Run("nft") },
+		"a sysctl":  func(d *Draft) { d.Sysctl("kernel.x", "1", false) },
+	} {
+		d := Begin(&facts.Host{Tree: tree, Live: true}, "Does it.", "")
+		if do(d); !IsRefusal(d.Err()) {
+			t.Errorf("%s: %v", name, d.Err())
+		}
+	}
+	d := Begin(&facts.Host{Tree: tree, Live: true}, "Restarts it.", "")
+	if d.Run("homeassistant-restart"); d.Err() != nil {
+		t.Errorf("what Home Assistant's API does: %v", d.Err())
+	}
+}
+
+// A log that was handed over and is rotated away keeps nobody from undoing the rest.
+func TestUndoMissesNothingOfAFileThatIsGone(t *testing.T) {
+	dir := home(t)
+	x := fixer(t, dir, filepath.Join(t.TempDir(), "journal"), finding.Pass)
+	d := Begin(hostOf(x.Disk), "Closes.", "")
+	d.Mode("/etc/old", 0o600)
+	d.Mode("/etc/shadow", 0o600)
+	f, err := d.Fix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := x.Apply(t.Context(), []finding.Fix{f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "etc/old")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Undo(done.N); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "etc/shadow")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("it is %v: %v", info.Mode(), err)
+	}
+}

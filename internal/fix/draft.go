@@ -250,6 +250,10 @@ func (d *Draft) Sysctl(key, value string, final bool) {
 	if !strings.Contains(key, "/") {
 		key = strings.ReplaceAll(key, ".", "/")
 	}
+	if err := appliance(d.Host); err != nil {
+		d.Fail(err)
+		return
+	}
 	text, err := d.tree.ReadFile(sysctlFile(key), 1<<16)
 	if errors.Is(err, fs.ErrNotExist) {
 		return // the kernel has no such thing
@@ -340,6 +344,12 @@ func (d *Draft) after(kind finding.ActionKind, of string) {
 	if _, err := argvOf(a); err != nil {
 		d.Fail(err)
 		return
+	}
+	if kind == finding.ActionUnit || kind == finding.ActionRun && !strings.HasPrefix(of, "homeassistant") {
+		if err := appliance(d.Host); err != nil {
+			d.Fail(err)
+			return
+		}
 	}
 	if !slices.Contains(d.fix.After, a) {
 		d.fix.After = append(d.fix.After, a)
@@ -548,14 +558,22 @@ func managed(text string, known []string) string {
 	return ""
 }
 
-// forbidden says why a path is nobody's to change here.
-func forbidden(h *facts.Host, name string) error {
+// appliance says why nothing of the machine is changed here; nil where it is the owner's.
+func appliance(h *facts.Host) error {
 	kind, err := h.Kind()
 	if err != nil {
 		return err
 	}
 	if kind == facts.KindHAOS {
 		return Refuse("change it in Home Assistant's own pages", "Home Assistant OS looks after its own files")
+	}
+	return nil
+}
+
+// forbidden says why a path is nobody's to change here.
+func forbidden(h *facts.Host, name string) error {
+	if err := appliance(h); err != nil {
+		return err
 	}
 	supervised, err := h.Supervised()
 	if err != nil {

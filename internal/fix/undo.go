@@ -85,6 +85,12 @@ func (c *chain) at(now *finding.Entry) bool {
 	return false
 }
 
+// gone reports whether a thing of which only mode and owner were changed is not there any
+// more, as a log or a database's journal: there is nothing to take back, and nothing lost.
+func (c *chain) gone(now *finding.Entry) bool {
+	return now == nil && c.place == finding.StepEdit && c.mode
+}
+
 // revert takes a transaction back, wherever it stands; what was taken back already stays so.
 // force: what cannot be taken back, because somebody has changed it since, does not keep
 // the rest.
@@ -149,7 +155,7 @@ func (x *Fixer) undoable(t *Transaction, all []*chain) error {
 		if err != nil {
 			return err
 		}
-		if c.at(now) {
+		if c.at(now) || c.gone(now) {
 			continue
 		}
 		if later := x.later(t, c); later > 0 {
@@ -207,7 +213,7 @@ func (x *Fixer) make(t *Transaction, c *chain) error {
 	}
 	was := c.before()
 	switch {
-	case same(now, was) && !x.rewritten(t, c):
+	case same(now, was) && !x.rewritten(t, c), c.gone(now):
 		return nil
 	case !c.at(now):
 		return Refuse("", "%s was changed by somebody else since", c.path)
