@@ -255,14 +255,8 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 		}
 	}
 	if x.Machine != nil {
-		for _, a := range t.actions() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			x.tell("%s %s", a.Kind, a.Of)
-			if err := x.act(ctx, t, a); err != nil {
-				return err
-			}
+		if err := x.makeFelt(ctx, t); err != nil {
+			return err
 		}
 	}
 	x.tell("judging it again")
@@ -276,6 +270,45 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 				}
 			}
 			return fmt.Errorf("%s is not proved: %s", f.ID, why)
+		}
+	}
+	return nil
+}
+
+// makeFelt carries out the actions, and makes sure that what ran still does: a service that
+// is started anew and cannot live with the change ends a moment later, and no program says so.
+func (x *Fixer) makeFelt(ctx context.Context, t *Transaction) error {
+	runs := func(unit string) bool {
+		_, err := x.Machine.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit})
+		return err == nil
+	}
+	var ran []string
+	for _, a := range t.actions() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x.tell("%s %s", a.Kind, a.Of)
+		verb, unit, _ := strings.Cut(a.Of, " ")
+		watched := a.Kind == finding.ActionUnit && unit != "" && verb != "stop" && (verb == "start" || runs(unit))
+		if err := x.act(ctx, t, a); err != nil {
+			return err
+		}
+		if watched {
+			ran = append(ran, unit)
+		}
+	}
+	if len(ran) == 0 {
+		return nil
+	}
+	const moment = 3 * time.Second
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(moment):
+	}
+	for _, unit := range ran {
+		if !runs(unit) {
+			return fmt.Errorf("%s does not run any more", unit)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"gatehouse/internal/facts"
@@ -417,5 +418,33 @@ func TestUndoMissesNothingOfAFileThatIsGone(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, "etc/shadow")); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("it is %v: %v", info.Mode(), err)
+	}
+}
+
+// A service that ends a moment after it was started anew takes the fix with it.
+func TestWhatEndsAfterItsRestartIsTakenBack(t *testing.T) {
+	dir, journal := home(t), filepath.Join(t.TempDir(), "journal")
+	before := snapshot(t, dir)
+	synctest.Test(t, func(t *testing.T) {
+		x := fixer(t, dir, journal, finding.Pass)
+		x.Machine = &programsOf{fail: map[string]int{"systemctl is-active --quiet ssh.service": 1}}
+		_, err := x.Apply(t.Context(), []finding.Fix{guarded(t, x)})
+		var back *TakenBack
+		if !errors.As(err, &back) || !strings.Contains(err.Error(), "ssh.service does not run any more") {
+			t.Errorf("it says %v", err)
+		}
+	})
+	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
+		t.Errorf("not as before:\n%s", diff)
+	}
+}
+
+func TestMaskedDiffShowsNoValueWithoutAName(t *testing.T) {
+	for _, line := range []string{"hunter2hunter2==", "  hunter2hunter2=", "hunter2hunter2hunter2hunter2hunter2hunter2hunter2: x", "- https://hunter2:hunter2@x", "key: hunter2", "hunter2/+a: x"} {
+		before, after := line+"\n", "x: 1\n"
+		text := Show(finding.Step{Kind: finding.StepEdit, Path: "/x", Secret: true, Before: &finding.Entry{Type: finding.EntryFile, Content: &before}, After: &finding.Entry{Type: finding.EntryFile, Content: &after}})
+		if strings.Contains(text, "hunter2") {
+			t.Errorf("%q is shown as %s", line, text)
+		}
 	}
 }

@@ -76,6 +76,7 @@ func attributesOf(e *finding.Entry) string {
 // says where the value is now.
 func masked(diff string) string {
 	var b strings.Builder
+	name := regexp.MustCompile(`^[ \t]*(?:- )?["']?[\w.-][\w. -]{0,39}["']?[ \t]*$`)
 	for line := range strings.Lines(diff) {
 		if strings.HasPrefix(line, "---") || strings.HasPrefix(line, "+++") || strings.HasPrefix(line, "@@") {
 			b.WriteString(line)
@@ -83,8 +84,8 @@ func masked(diff string) string {
 		}
 		at := strings.IndexAny(line, ":=")
 		switch rest := line[at+1:]; {
-		case at < 0:
-			b.WriteString(line[:1] + "…\n")
+		case at < 0 || !name.MatchString(line[1:at]) || line[at] == '=' && strings.Trim(rest, "= \r\n") == "":
+			b.WriteString(line[:1] + "…\n") // it may be the secret itself, as the last line of a key
 		case strings.HasPrefix(strings.TrimSpace(rest), "!secret "):
 			b.WriteString(line)
 		case strings.TrimSpace(rest) == "":
