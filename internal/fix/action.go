@@ -34,6 +34,9 @@ func validators() map[string][]string {
 	}
 }
 
+// firewallFile holds our own rules.
+const firewallFile = "/etc/nftables.d/gatehouse.nft"
+
 // programs are those that make files felt, beside systemd.
 func programs() map[string][]string {
 	return map[string][]string{
@@ -45,7 +48,7 @@ func programs() map[string][]string {
 		"postfix-reload":        {"postfix", "reload"},
 		"exim-reload":           {"update-exim4.conf"},
 		"newaliases":            {"newaliases"},
-		"firewall":              {"nft", "-f", "/etc/nftables.d/gatehouse.nft"},
+		"firewall":              {"nft", "-f", firewallFile},
 		"firewall-off":          {"nft", "add table inet gatehouse; delete table inet gatehouse; add table ip6 gatehouse; delete table ip6 gatehouse"},
 		"ufw-reload":            {"ufw", "reload"},
 	}

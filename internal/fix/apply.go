@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -245,14 +246,8 @@ func (x *Fixer) times(fixes []finding.Fix) map[string]int64 {
 
 // do takes every step, then has it validated, felt and proved.
 func (x *Fixer) do(ctx context.Context, t *Transaction) error {
-	for n, s := range t.steps() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		x.tell("%s %s", s.Kind, s.Path)
-		if err := x.step(ctx, t, n, s); err != nil {
-			return err
-		}
+	if err := x.takeSteps(ctx, t); err != nil {
+		return err
 	}
 	if x.Machine != nil {
 		if err := x.makeFelt(ctx, t); err != nil {
@@ -270,6 +265,30 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 				}
 			}
 			return fmt.Errorf("%s is not proved: %s", f.ID, why)
+		}
+	}
+	return nil
+}
+
+// takeSteps takes every step. While accounts are among them, passwd(1) and its like wait: a
+// password that somebody changes in that moment would be lost.
+func (x *Fixer) takeSteps(ctx context.Context, t *Transaction) error {
+	steps := t.steps()
+	accounts := []string{"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow"}
+	if slices.ContainsFunc(steps, func(s finding.Step) bool { return slices.Contains(accounts, s.Path) }) {
+		unlock, err := x.Disk.lockAccounts()
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	for n, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		x.tell("%s %s", s.Kind, s.Path)
+		if err := x.step(ctx, t, n, s); err != nil {
+			return err
 		}
 	}
 	return nil

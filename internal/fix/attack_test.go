@@ -448,3 +448,64 @@ func TestMaskedDiffShowsNoValueWithoutAName(t *testing.T) {
 		}
 	}
 }
+
+// While passwd is at work its file is left alone, and nothing is lost.
+func TestAccountsAreLeftWhileTheyChange(t *testing.T) {
+	dir := home(t)
+	file := filepath.Join(dir, "etc/.pwd.lock")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, dir)
+	x := fixer(t, dir, filepath.Join(t.TempDir(), "journal"), finding.Pass)
+	f := everything(t, hostOf(x.Disk))
+	held, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.FcntlFlock(held.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Apply(t.Context(), []finding.Fix{f}); err == nil || !strings.Contains(err.Error(), "changing accounts") {
+		t.Errorf("it says %v", err)
+	}
+	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
+		t.Errorf("it changed:\n%s", diff)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Apply(t.Context(), []finding.Fix{f}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Undoing a later firewall leaves an earlier one at work.
+func TestUndoneFirewallLeavesTheOneBefore(t *testing.T) {
+	dir := home(t)
+	x := fixer(t, dir, filepath.Join(t.TempDir(), "journal"), finding.Pass)
+	p := &programsOf{}
+	x.Machine = p
+	lay := func(rules string) *Transaction {
+		d := Begin(hostOf(x.Disk), "Lays rules.", "")
+		d.Write(firewallFile, 0o600, "# gatehouse "+rules+"\n")
+		d.Run("firewall")
+		f, err := d.Fix()
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := x.Apply(t.Context(), []finding.Fix{f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	first, second := lay("one"), lay("two")
+	load := "nft -f " + firewallFile
+	if _, err := x.Undo(second.N); err != nil || p.ran[len(p.ran)-1] != load {
+		t.Errorf("ran %q: %v", p.ran, err)
+	}
+	if _, err := x.Undo(first.N); err != nil || p.ran[len(p.ran)-1] == load {
+		t.Errorf("ran %q: %v", p.ran, err)
+	}
+}

@@ -189,6 +189,24 @@ func (d *Disk) setSysctl(key, value string) error {
 	return err
 }
 
+// lockAccounts keeps others from changing accounts, as lckpwdf(3) does, where its file is
+// there; none is left behind.
+func (d *Disk) lockAccounts() (unlock func(), err error) {
+	fd, err := d.openAt("/etc/.pwd.lock", unix.O_WRONLY)
+	if errors.Is(err, os.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &lock); err != nil {
+		_ = unix.Close(fd)
+		return nil, Refuse("wait until that is done, then try again", "somebody is changing accounts or passwords right now")
+	}
+	return func() { _ = unix.Close(fd) }, nil
+}
+
 // put makes an entry what it shall be, in one moment: whoever looks sees the old one or the
 // new one whole. like is the path whose extended attributes a new file gets (its access
 // control list among them), tmp a name that nobody else uses. when is the time of its last

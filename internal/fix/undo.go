@@ -144,6 +144,13 @@ func (x *Fixer) feel(t *Transaction) error {
 	for _, a := range backwards(t.actions(), t.acted) {
 		x.tell("%s %s", a.Kind, a.Of)
 		errs = append(errs, x.run(ctx, a))
+		if a.Of != "firewall-off" {
+			continue
+		}
+		// An earlier fix may have laid rules of ours, which are there again.
+		if _, err := x.Disk.Lstat(strings.Trim(firewallFile, "/")); err == nil {
+			errs = append(errs, x.run(ctx, finding.Action{Kind: finding.ActionRun, Of: "firewall"}))
+		}
 	}
 	return errors.Join(errs...)
 }
