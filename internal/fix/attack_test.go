@@ -509,3 +509,29 @@ func TestUndoneFirewallLeavesTheOneBefore(t *testing.T) {
 		t.Errorf("ran %q: %v", p.ran, err)
 	}
 }
+
+// One page of the journal that cannot be read keeps no trial from its end.
+func TestTrialEndsBesideAPageThatCannotBeRead(t *testing.T) {
+	dir, journal := home(t), filepath.Join(t.TempDir(), "journal")
+	before := snapshot(t, dir)
+	synctest.Test(t, func(t *testing.T) {
+		x := fixer(t, dir, journal, finding.Pass)
+		x.Machine = &programsOf{}
+		if _, err := x.Apply(t.Context(), []finding.Fix{guarded(t, x)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(journal, "0002.json"), []byte("junk"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(TrialTime + time.Second)
+		if taken, _, err := x.Recover(); len(taken) != 1 || err == nil {
+			t.Errorf("%v: %v", taken, err)
+		}
+		if _, err := x.Apply(t.Context(), []finding.Fix{guarded(t, x)}); err == nil {
+			t.Error("something was begun, though it is not known how the journal stands")
+		}
+	})
+	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
+		t.Errorf("not as before:\n%s", diff)
+	}
+}

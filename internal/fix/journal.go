@@ -195,13 +195,18 @@ func (t *Transaction) acted(a finding.Action) bool {
 }
 
 // Lock keeps everybody else from changing anything until the file is closed, or the process
-// ends. wait: until the other is done; otherwise ErrBusy.
+// ends. wait: until the other is done; otherwise ErrBusy after a moment.
 func (j *Journal) Lock(wait bool) (*os.File, error) {
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
+	if wait {
+		return j.flock("lock", unix.LOCK_EX)
 	}
-	return j.flock("lock", how)
+	const moment = 2 * time.Second // the keeper of a trial looks in every second, and is gone at once
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		f, err := j.flock("lock", unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, ErrBusy) || time.Since(began) > moment {
+			return f, err
+		}
+	}
 }
 
 func (j *Journal) flock(name string, how int) (*os.File, error) {
@@ -345,21 +350,23 @@ func (j *Journal) numbers() (all []int, err error) {
 	return all, nil
 }
 
-// All returns every transaction, the first one first.
+// All returns every transaction, the first one first; beside an error those that can be read.
 func (j *Journal) All() ([]*Transaction, error) {
 	numbers, err := j.numbers()
 	if err != nil {
 		return nil, err
 	}
 	var all []*Transaction
+	var errs []error
 	for _, n := range numbers {
 		t, err := j.Read(n)
 		if err != nil {
-			return nil, err
+			errs = append(errs, err)
+			continue
 		}
 		all = append(all, t)
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
 
 // ErrNoTransaction says that there is no transaction of that number.

@@ -379,13 +379,8 @@ func (x *Fixer) Recover() (taken []*Transaction, trial *Transaction, err error) 
 	}
 	defer lock.Close()
 	all, err := x.Journal.All()
-	if err != nil {
-		return nil, nil, err
-	}
-	var errs []error
-	if err := x.settle(all); err != nil {
-		errs = append(errs, err)
-	}
+	errs := []error{err} // one that cannot be read keeps none of the others
+	errs = append(errs, x.settle(all))
 	for _, t := range slices.Backward(all) {
 		why := ""
 		switch t.State() {
