@@ -33,7 +33,7 @@ type machine struct {
 func whileStarting(argv []string) ([]string, error) {
 	switch {
 	case argv[0] == "homeassistant" && argv[1] == "http":
-		return nil, errors.New("Home Assistant has not started yet")
+		return nil, errors.New("not started yet: Home Assistant")
 	case argv[0] == "homeassistant":
 		return nil, nil
 	case argv[0] == "systemctl" && argv[1] != "daemon-reload":
