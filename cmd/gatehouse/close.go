@@ -401,6 +401,9 @@ func (a *app) newConfirmCommand() *cobra.Command {
 			}
 			doc, err := ask(cmd.Context(), a, "house/confirm", confirmHouse, none{})
 			if err != nil {
+				if os.Geteuid() != 0 {
+					a.note(`a fix that is on trial is confirmed as root: "sudo gatehouse confirm"`)
+				}
 				return err
 			}
 			return a.print(doc, func(w io.Writer) { sayHouse(w, doc) })

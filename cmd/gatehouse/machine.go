@@ -235,7 +235,7 @@ func session() (l login) {
 func ofNoLogin(groups string) bool {
 	for line := range strings.Lines(groups) {
 		unit := path.Base(strings.TrimSpace(line))
-		if strings.HasPrefix(unit, "run-") && strings.HasSuffix(unit, ".service") || unit == "cron.service" || unit == "atd.service" {
+		if strings.HasPrefix(unit, "run-") && strings.HasSuffix(unit, ".service") || strings.HasPrefix(unit, "container-shell@") || unit == "cron.service" || unit == "atd.service" {
 			return true
 		}
 	}

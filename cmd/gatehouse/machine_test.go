@@ -67,11 +67,12 @@ func TestServicesAreNoLogins(t *testing.T) {
 		"0::/user.slice/user-1000.slice/session-3.scope":                     false,
 		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope": false,
 		"0::/system.slice/system-getty.slice/getty@tty1.service":             false,
-		"0::/":                                 false,
-		"0::/user.slice/run-p812-i813.service": true,
-		"0::/system.slice/run-u22.service":     true,
-		"0::/system.slice/cron.service":        true,
-		"0::/system.slice/atd.service":         true,
+		"0::/":                                                            false,
+		"0::/user.slice/run-p812-i813.service":                            true,
+		"0::/system.slice/run-u22.service":                                true,
+		"0::/system.slice/cron.service":                                   true,
+		"0::/system.slice/container-shell@1.service":                      true,
+		"0::/system.slice/atd.service":                                    true,
 		"12:pids:/x\n1:name=systemd:/system.slice/run-r0f1.service\n0::/": true,
 	} {
 		if got := ofNoLogin(group); got != want {

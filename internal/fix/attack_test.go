@@ -535,3 +535,41 @@ func TestTrialEndsBesideAPageThatCannotBeRead(t *testing.T) {
 		t.Errorf("not as before:\n%s", diff)
 	}
 }
+
+// A program with capabilities keeps them, or is left alone.
+func TestProgramWithRightsOfItsOwnIsLeftAlone(t *testing.T) {
+	needRoot(t)
+	dir := home(t)
+	// Version 2, effective, cap_net_raw (capabilities(7)).
+	rights := []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if err := unix.Setxattr(filepath.Join(dir, "etc/old"), "security.capability", rights, 0); err != nil {
+		t.Fatalf("this wants a file system with capabilities for the temporary files: %v", err)
+	}
+	x := fixer(t, dir, filepath.Join(t.TempDir(), "journal"), finding.Pass)
+	for what, do := range map[string]func(*Draft){
+		"another owner":   func(d *Draft) { d.Owner("/etc/old", somebody, 0) },
+		"another content": func(d *Draft) { d.Write("/etc/old", 0o644, "new\n") },
+	} {
+		d := Begin(hostOf(x.Disk), "Does it.", "")
+		do(d)
+		f, err := d.Fix()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Apply(t.Context(), []finding.Fix{f}); !IsRefusal(err) || !strings.Contains(err.Error(), "capabilities") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	d := Begin(hostOf(x.Disk), "Closes.", "")
+	d.Mode("/etc/old", 0o700)
+	f, err := d.Fix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.Apply(t.Context(), []finding.Fix{f}); err != nil {
+		t.Error(err)
+	}
+	if n, err := unix.Getxattr(filepath.Join(dir, "etc/old"), "security.capability", nil); err != nil || n != len(rights) {
+		t.Errorf("closed, it has %d bytes of rights: %v", n, err)
+	}
+}

@@ -105,12 +105,27 @@ func (d *Disk) ready(s finding.Step) error {
 			return err
 		}
 		err = d.writable(fd, name, name == s.Path && s.Before != nil && s.Before.Type == finding.EntryFile)
+		if err == nil && name == s.Path {
+			err = losesRights(fd, s)
+		}
 		_ = unix.Close(fd)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// losesRights refuses what would take a program's capabilities away for good: the kernel
+// does that where a file gets another owner, and nothing here would bring them back.
+func losesRights(fd int, s finding.Step) error {
+	if s.Before == nil || s.After == nil || s.Before.Type != finding.EntryFile || s.After.Content == nil && s.Before.UID == s.After.UID && s.Before.GID == s.After.GID {
+		return nil
+	}
+	if n, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "security.capability", nil); err != nil || n == 0 {
+		return nil // it has none, or its file system knows of none
+	}
+	return Refuse("setcap -r "+s.Path+", if nobody needs them", "%s has rights of its own (capabilities), which it would lose for good", s.Path)
 }
 
 func (d *Disk) writable(fd int, name string, file bool) error {
