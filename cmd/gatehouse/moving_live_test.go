@@ -765,7 +765,7 @@ func (v *village) fixesAsk(l *life) {
 	v.t.Helper()
 	base := "http://" + homeAddr + ":8123"
 	v.verb(homeVerb, "check")
-	file := filepath.Join(v.dir, "configuration.yaml")
+	file := filepath.Join(v.state, "configuration.yaml")
 	good, err := os.ReadFile(file)
 	v.must(err)
 	v.must(os.WriteFile(file, append(slices.Clone(good), "automation: 7\nscript: [\n"...), 0o644))
@@ -781,7 +781,7 @@ func (v *village) fixesAsk(l *life) {
 	}
 	options := func() string {
 		v.t.Helper()
-		text, err := os.ReadFile(filepath.Join(v.dir, storedHTTP))
+		text, err := os.ReadFile(filepath.Join(v.state, storedHTTP))
 		v.must(err)
 		o, err := ha.StoredOptions(text)
 		v.must(err)
