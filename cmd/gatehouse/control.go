@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"golang.org/x/sys/unix"
 
+	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
 	"gatehouse/internal/event"
 	"gatehouse/internal/identity"
@@ -155,27 +155,8 @@ func serveControl(ctx context.Context, l net.Listener, h *house, log *slog.Logge
 // mayControl reports whether a connection is by root or by the user that we act as.
 // A verb that root has run comes as either: see privilege.go.
 func mayControl(c net.Conn) bool {
-	uid, ok := peerOf(c)
+	uid, ok := agent.PeerOf(c)
 	return ok && (uid == 0 || uid == uint32(os.Geteuid()))
-}
-
-// peerOf asks the kernel who made a connection, or who listens where we made it
-// (SO_PEERCRED, unix(7)): the effective user of that moment.
-func peerOf(c net.Conn) (uid uint32, ok bool) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, false
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, false
-	}
-	var cred *unix.Ucred
-	var asked error
-	if err := raw.Control(func(fd uintptr) { cred, asked = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || asked != nil {
-		return 0, false
-	}
-	return cred.Uid, true
 }
 
 // sayJSON answers a verb. One that has gone away is told nothing more.

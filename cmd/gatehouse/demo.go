@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
 	"gatehouse/internal/event"
 	"gatehouse/internal/ha/hatest"
@@ -252,7 +253,7 @@ func demoAt(name string) (socket string, ok bool) {
 		return "", false
 	}
 	defer conn.Close()
-	uid, ok := peerOf(conn)
+	uid, ok := agent.PeerOf(conn)
 	return socket, ok && uid == uint32(os.Geteuid())
 }
 

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
 	"gatehouse/internal/ha/hatest"
 	"gatehouse/internal/ledger"
@@ -571,7 +572,7 @@ func TestWhoMayControl(t *testing.T) {
 		t.Error("who runs the server may not control it")
 	}
 	for _, end := range []net.Conn{c, in} {
-		if uid, ok := peerOf(end); !ok || int(uid) != os.Geteuid() {
+		if uid, ok := agent.PeerOf(end); !ok || int(uid) != os.Geteuid() {
 			t.Errorf("at the other end is %d, %v", uid, ok)
 		}
 	}

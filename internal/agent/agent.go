@@ -96,7 +96,7 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:    slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			uid, ok := peerOf(c)
+			uid, ok := PeerOf(c)
 			return context.WithValue(ctx, peer{}, ok && a.allowed(uid))
 		}}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -110,8 +110,9 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// peerOf asks the kernel who made a connection (SO_PEERCRED, unix(7)).
-func peerOf(c net.Conn) (uid uint32, ok bool) {
+// PeerOf asks the kernel who made a connection to a Unix socket, or who listens where we made
+// it (SO_PEERCRED, unix(7)): the effective user of that moment.
+func PeerOf(c net.Conn) (uid uint32, ok bool) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return 0, false
