@@ -213,6 +213,10 @@ func (u *auditing) readFlags(context.Context) error {
 	if u.said("passwords") && u.passwords <= 0 {
 		return &problem{status: statusUsage, err: errors.New("--passwords takes no time at all"), hint: "write --passwords or --passwords=10m"}
 	}
+	// What is misspelt is said before anything is looked at.
+	if u.explain != "" && !strings.HasPrefix(u.explain, passwordTopic) && u.explained(checks.All()) < 0 {
+		return u.noSuchCheck()
+	}
 	return nil
 }
 
@@ -398,17 +402,29 @@ func (u *auditing) observe(ctx context.Context) error {
 // choose says which checks are asked.
 func (u *auditing) choose(ctx context.Context) error {
 	u.asked = checks.All()
-	if u.passwords > 0 || strings.HasPrefix(u.explain, "password.") {
+	if u.passwords > 0 || strings.HasPrefix(u.explain, passwordTopic) {
 		u.asked = append(u.asked, u.passwordChecks(ctx)...)
 	}
 	if u.explain != "" {
-		n := slices.IndexFunc(u.asked, func(c audit.Check) bool { return c.ID == u.explain })
+		n := u.explained(u.asked)
 		if n < 0 {
-			return &problem{status: statusUsage, err: fmt.Errorf("there is no check %s", u.explain), hint: nearestCheck(u.explain)}
+			return u.noSuchCheck()
 		}
 		u.asked = u.asked[n : n+1]
 	}
 	return nil
+}
+
+// passwordTopic begins the ids of the checks that guess.
+const passwordTopic = "password."
+
+// explained is which check --explain names; -1 if none.
+func (u *auditing) explained(all []audit.Check) int {
+	return slices.IndexFunc(all, func(c audit.Check) bool { return c.ID == u.explain })
+}
+
+func (u *auditing) noSuchCheck() error {
+	return &problem{status: statusUsage, err: fmt.Errorf("there is no check %s", u.explain), hint: nearestCheck(u.explain)}
 }
 
 // nearestCheck is a hint for whoever misspelt a check's id.
