@@ -9,13 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/agent"
-	"gatehouse/internal/audit"
 	"gatehouse/internal/checks"
 	"gatehouse/internal/finding"
 	"gatehouse/internal/fix"
@@ -142,7 +140,7 @@ func (h *agentHost) Findings(ctx context.Context) ([]finding.Finding, error) {
 		return nil, err
 	}
 	defer x.close()
-	x.asked = slices.DeleteFunc(checks.All(), func(c audit.Check) bool { return c.Repair == nil })
+	x.asked = checks.Repairable()
 	if err := x.judge(ctx); err != nil {
 		return nil, err
 	}
@@ -151,8 +149,8 @@ func (h *agentHost) Findings(ctx context.Context) ([]finding.Finding, error) {
 
 // Plan implements agent.Host.
 func (h *agentHost) Plan(ctx context.Context, id string) (finding.Fix, error) {
-	n := slices.IndexFunc(checks.All(), func(c audit.Check) bool { return c.ID == id })
-	if n < 0 {
+	c, ok := checks.Find(id)
+	if !ok {
 		return finding.Fix{}, fix.Refuse("", "there is no check %q", id)
 	}
 	x, err := h.open(ctx)
@@ -160,7 +158,7 @@ func (h *agentHost) Plan(ctx context.Context, id string) (finding.Fix, error) {
 		return finding.Fix{}, err
 	}
 	defer x.close()
-	p := fix.Make(x.host, []fix.Rule{x.ruleOf(checks.All()[n])})
+	p := fix.Make(x.host, []fix.Rule{x.ruleOf(c)})
 	if p.Empty() {
 		return finding.Fix{}, fix.Refuse(p.Left[0].Hint, "%s", p.Left[0].Why)
 	}

@@ -214,8 +214,10 @@ func (u *auditing) readFlags(context.Context) error {
 		return &problem{status: statusUsage, err: errors.New("--passwords takes no time at all"), hint: "write --passwords or --passwords=10m"}
 	}
 	// What is misspelt is said before anything is looked at.
-	if u.explain != "" && !strings.HasPrefix(u.explain, passwordTopic) && u.explained(checks.All()) < 0 {
-		return u.noSuchCheck()
+	if u.explain != "" && !strings.HasPrefix(u.explain, passwordTopic) {
+		if _, ok := checks.Find(u.explain); !ok {
+			return u.noSuchCheck()
+		}
 	}
 	return nil
 }
@@ -406,7 +408,7 @@ func (u *auditing) choose(ctx context.Context) error {
 		u.asked = append(u.asked, u.passwordChecks(ctx)...)
 	}
 	if u.explain != "" {
-		n := u.explained(u.asked)
+		n := slices.IndexFunc(u.asked, func(c audit.Check) bool { return c.ID == u.explain })
 		if n < 0 {
 			return u.noSuchCheck()
 		}
@@ -417,11 +419,6 @@ func (u *auditing) choose(ctx context.Context) error {
 
 // passwordTopic begins the ids of the checks that guess.
 const passwordTopic = "password."
-
-// explained is which check --explain names; -1 if none.
-func (u *auditing) explained(all []audit.Check) int {
-	return slices.IndexFunc(all, func(c audit.Check) bool { return c.ID == u.explain })
-}
 
 func (u *auditing) noSuchCheck() error {
 	return &problem{status: statusUsage, err: fmt.Errorf("there is no check %s", u.explain), hint: nearestCheck(u.explain)}

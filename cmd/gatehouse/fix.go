@@ -162,11 +162,11 @@ func (x *fixing) run(ctx context.Context, ids []string) error {
 		if slices.Contains(ids[:n], id) {
 			continue
 		}
-		k := slices.IndexFunc(checks.All(), func(c audit.Check) bool { return c.ID == id })
-		if k < 0 {
+		c, ok := checks.Find(id)
+		if !ok {
 			return &problem{status: statusUsage, err: fmt.Errorf("there is no check %s", id), hint: nearestCheck(id)}
 		}
-		x.rules = append(x.rules, x.ruleOf(checks.All()[k]))
+		x.rules = append(x.rules, x.ruleOf(c))
 	}
 	x.todo = fix.Make(x.host, x.rules)
 	if promised != nil {
@@ -184,7 +184,7 @@ func (x *fixing) harden(ctx context.Context) error {
 	}
 	all := checks.Recommended(want)
 	for _, id := range x.without {
-		if !slices.ContainsFunc(checks.All(), func(c audit.Check) bool { return c.ID == id }) {
+		if _, ok := checks.Find(id); !ok {
 			return &problem{status: statusUsage, err: fmt.Errorf("--without %s: there is no such check", id), hint: nearestCheck(id)}
 		}
 	}
@@ -215,7 +215,7 @@ func (x *fixing) choose(ctx context.Context) ([]string, error) {
 		return nil, &problem{status: statusUsage, err: errors.New("fix what?"),
 			hint: `name findings, as in "gatehouse fix ssh.root-login"; "gatehouse audit --format json" says which are "fixable"; "gatehouse harden" makes all recommended repairs`}
 	}
-	x.asked = slices.DeleteFunc(checks.All(), func(c audit.Check) bool { return c.Repair == nil })
+	x.asked = checks.Repairable()
 	if err := x.judge(ctx); err != nil {
 		return nil, err
 	}
@@ -276,7 +276,6 @@ type fixDocument struct {
 	N             int        `json:"n,omitzero"`        // in the journal
 	State         fix.State  `json:"state,omitzero"`    // in the journal
 	Deadline      string     `json:"deadline,omitzero"` // of a trial
-	Problem       string     `json:"problem,omitzero"`  // why it was taken back
 }
 
 // fixRow is one fix.
@@ -315,10 +314,10 @@ func fixRowOf(f finding.Fix, root string) fixRow {
 	for _, s := range f.Steps {
 		row.Steps = append(row.Steps, stepRow{s.Kind, s.Path, fix.Show(s)})
 	}
+	if root != "/" {
+		return row
+	}
 	for _, a := range f.After {
-		if root != "/" {
-			break
-		}
 		row.After = append(row.After, string(a.Kind)+" "+a.Of)
 	}
 	return row
