@@ -210,7 +210,7 @@ func house(t *testing.T) {
 			t.Fatal(err)
 		}
 		plan := fix.Make(homesOf(t, drawing)[0].host, []fix.Rule{rule(check)})
-		if len(plan.Fixes) != 1 || !plan.Guarded() {
+		if len(plan.Fixes) != 1 || !plan.Fixes[0].Guarded {
 			t.Fatalf("the plan is no firewall on trial: %+v", plan)
 		}
 		for _, s := range plan.Fixes[0].Steps {

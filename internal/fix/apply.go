@@ -144,14 +144,14 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 		return nil, err
 	}
 	defer lock.Close()
-	if err := x.nothingOpen(); err != nil {
+	all, err := x.Journal.All()
+	if err != nil {
 		return nil, err
 	}
-	all, err := x.Journal.All()
-	if err == nil {
-		err = x.settle(all)
+	if err := nothingOpen(all); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	if err := x.settle(all); err != nil {
 		return nil, err
 	}
 	if err := x.Ready(fixes); err != nil {
@@ -177,12 +177,12 @@ func (x *Fixer) Apply(ctx context.Context, fixes []finding.Fix) (*Transaction, e
 		return t, x.takeBack(t, err)
 	}
 	l := Line{State: Applied}
-	if guarded && x.Guard != nil {
-		if err := x.guarded(ctx); err != nil {
-			return t, x.takeBack(t, err)
-		}
-	}
 	if guarded {
+		if x.Guard != nil {
+			if err := x.guarded(ctx); err != nil {
+				return t, x.takeBack(t, err)
+			}
+		}
 		l = Line{State: Trial, Deadline: time.Now().Add(TrialTime).UTC()}
 	}
 	if err := x.Journal.add(t, l); err != nil {
@@ -210,11 +210,7 @@ func (x *Fixer) guarded(ctx context.Context) error {
 }
 
 // nothingOpen says why nothing can begin: something else is not at its end.
-func (x *Fixer) nothingOpen() error {
-	all, err := x.Journal.All()
-	if err != nil {
-		return err
-	}
+func nothingOpen(all []*Transaction) error {
 	for _, t := range all {
 		switch t.State() {
 		case Trial:
@@ -256,15 +252,8 @@ func (x *Fixer) do(ctx context.Context, t *Transaction) error {
 	}
 	x.tell("judging it again")
 	for _, f := range x.Prove(t.IDs()) {
-		if f.Result != finding.Pass && f.Result != finding.NotApplicable {
-			why := f.Why
-			if f.Result == finding.Fail {
-				why = "the finding is still there"
-				if len(f.Evidence) > 0 {
-					why += fmt.Sprintf(" (%s: %s)", f.Evidence[0].File, f.Evidence[0].Value)
-				}
-			}
-			return fmt.Errorf("%s is not proved: %s", f.ID, why)
+		if !mended(f) {
+			return fmt.Errorf("%s is not proved: %s", f.ID, unmended(f, "the finding is still there"))
 		}
 	}
 	return nil
@@ -297,10 +286,6 @@ func (x *Fixer) takeSteps(ctx context.Context, t *Transaction) error {
 // makeFelt carries out the actions, and makes sure that what ran still does: a service that
 // is started anew and cannot live with the change ends a moment later, and no program says so.
 func (x *Fixer) makeFelt(ctx context.Context, t *Transaction) error {
-	runs := func(unit string) bool {
-		_, err := x.Machine.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit})
-		return err == nil
-	}
 	var ran []string
 	for _, a := range t.actions() {
 		if err := ctx.Err(); err != nil {
@@ -308,7 +293,7 @@ func (x *Fixer) makeFelt(ctx context.Context, t *Transaction) error {
 		}
 		x.tell("%s %s", a.Kind, a.Of)
 		verb, unit, _ := strings.Cut(a.Of, " ")
-		watched := a.Kind == finding.ActionUnit && unit != "" && verb != "stop" && (verb == "start" || runs(unit))
+		watched := a.Kind == finding.ActionUnit && unit != "" && verb != "stop" && (verb == "start" || x.active(ctx, unit))
 		if err := x.act(ctx, t, a); err != nil {
 			return err
 		}
@@ -326,11 +311,17 @@ func (x *Fixer) makeFelt(ctx context.Context, t *Transaction) error {
 	case <-time.After(moment):
 	}
 	for _, unit := range ran {
-		if !runs(unit) {
+		if !x.active(ctx, unit) {
 			return fmt.Errorf("%s does not run any more", unit)
 		}
 	}
 	return nil
+}
+
+// active reports whether a unit runs.
+func (x *Fixer) active(ctx context.Context, unit string) bool {
+	_, err := x.Machine.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit})
+	return err == nil
 }
 
 // temporary is the name under which the n-th step of a transaction makes what it makes.
@@ -392,11 +383,8 @@ func (x *Fixer) delete(t *Transaction, n int, s finding.Step) error {
 // may have happened.
 func (x *Fixer) act(ctx context.Context, t *Transaction, a finding.Action) error {
 	verb, unit, _ := strings.Cut(a.Of, " ")
-	if a.Kind == finding.ActionUnit && (verb == "start" || verb == "stop") {
-		_, err := x.Machine.Run(ctx, []string{"systemctl", "is-active", "--quiet", unit})
-		if (err == nil) == (verb == "start") {
-			return nil // it is so already, and stays so afterwards
-		}
+	if a.Kind == finding.ActionUnit && (verb == "start" || verb == "stop") && x.active(ctx, unit) == (verb == "start") {
+		return nil // it is so already, and stays so afterwards
 	}
 	if a.Kind != finding.ActionValidate {
 		if err := x.Journal.add(t, Line{Acted: a.Of}); err != nil {

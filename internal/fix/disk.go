@@ -223,9 +223,9 @@ func (d *Disk) lockAccounts() (unlock func(), err error) {
 }
 
 // put makes an entry what it shall be, in one moment: whoever looks sees the old one or the
-// new one whole. like is the path whose extended attributes a new file gets (its access
-// control list among them), tmp a name that nobody else uses. when is the time of its last
-// change, 0 for now.
+// new one whole. A file gets the extended attributes of the one in whose place it comes (its
+// access control list among them). tmp is a name that nobody else uses, when the time of its
+// last change, 0 for now.
 func (d *Disk) put(name string, e finding.Entry, tmp string, when int64) error {
 	dir, base, err := d.dirOf(name)
 	if err != nil {

@@ -40,9 +40,9 @@ func MakeJournal(dir string) (*Journal, error) {
 	return OpenJournal(dir)
 }
 
-// OpenJournal opens the journal in a directory. What is
-// in it is reached from the opened directory alone: whoever may put another in its place
-// does not get root to do what that one says.
+// OpenJournal opens the journal in a directory. What is in it is reached from the opened
+// directory alone: whoever may put another in its place does not get root to do what that
+// one says.
 func OpenJournal(dir string) (*Journal, error) {
 	itself, err := os.Lstat(dir)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
@@ -49,23 +50,21 @@ func Make(h *facts.Host, rules []Rule) Plan {
 
 // alone makes sure that what one fix takes away no other touches.
 func alone(fixes []finding.Fix) error {
-	gone, touched := map[string]string{}, map[string]string{}
+	type touch struct {
+		by   string
+		gone bool
+	}
+	last := map[string]touch{}
 	for _, f := range fixes {
 		for _, s := range f.Steps {
 			if place(s) != finding.StepEdit {
 				continue
 			}
-			other, twice := touched[s.Path]
-			if deleted, ok := gone[s.Path]; ok {
-				other, twice = deleted, true
+			gone := s.Kind == finding.StepDelete
+			if before, ok := last[s.Path]; ok && (before.gone || gone) {
+				return Refuse("make them one after the other", "%s is changed by %s, and taken away", s.Path, before.by)
 			}
-			if _, ok := gone[s.Path]; twice && (ok || s.Kind == finding.StepDelete) {
-				return Refuse("make them one after the other", "%s is changed by %s, and taken away", s.Path, other)
-			}
-			touched[s.Path] = f.ID
-			if s.Kind == finding.StepDelete {
-				gone[s.Path] = f.ID
-			}
+			last[s.Path] = touch{f.ID, gone}
 		}
 	}
 	return nil
@@ -94,37 +93,39 @@ func one(h *facts.Host, r Rule) (finding.Fix, error) {
 		return finding.Fix{}, err
 	}
 	f.ID = r.ID
-	after := newOverlay(h.Tree, h.Now)
-	for _, s := range f.Steps {
-		after.take(s)
-	}
-	then := r.Judge(h.Over(after))
-	if then.Result == finding.Pass || then.Result == finding.NotApplicable {
+	then := r.Judge(Plan{Fixes: []finding.Fix{f}}.Home(h))
+	if mended(then) {
 		return f, nil
 	}
 	// What runs tells only after the programs were told; Apply looks then.
 	if h.Live && slices.ContainsFunc(f.After, func(a finding.Action) bool { return a.Kind != finding.ActionValidate }) && then.Result == finding.Fail && runs(then) {
 		return f, nil
 	}
-	why := then.Why
-	if then.Result == finding.Fail {
-		why = "the finding would still be there"
-		if len(then.Evidence) > 0 {
-			why += fmt.Sprintf(" (%s: %s)", then.Evidence[0].File, then.Evidence[0].Value)
-		}
+	return finding.Fix{}, Refuse("gatehouse audit --explain "+r.ID, "it cannot be repaired with certainty: %s", unmended(then, "the finding would still be there"))
+}
+
+// mended reports whether a finding is gone.
+func mended(f finding.Finding) bool {
+	return f.Result == finding.Pass || f.Result == finding.NotApplicable
+}
+
+// unmended says why a finding is not gone; still is for one that fails.
+func unmended(f finding.Finding, still string) string {
+	switch {
+	case f.Result != finding.Fail:
+		return f.Why
+	case len(f.Evidence) > 0:
+		return fmt.Sprintf("%s (%s: %s)", still, f.Evidence[0].File, f.Evidence[0].Value)
 	}
-	return finding.Fix{}, Refuse("gatehouse audit --explain "+r.ID, "it cannot be repaired with certainty: %s", why)
+	return still
 }
 
 // runs reports whether a finding rests on what runs alone, and on no file.
 func runs(f finding.Finding) bool {
-	return !slices.ContainsFunc(f.Evidence, func(e finding.Evidence) bool {
-		return len(e.File) > 0 && e.File[0] == '/' && !procOrSys(e.File)
-	})
-}
-
-func procOrSys(name string) bool {
-	return len(name) > 5 && (name[:5] == "/proc" || name[:4] == "/sys" || name[:4] == "/run")
+	of := func(file string) bool {
+		return slices.ContainsFunc([]string{"/proc/", "/sys/", "/run/"}, func(dir string) bool { return strings.HasPrefix(file, dir) })
+	}
+	return !slices.ContainsFunc(f.Evidence, func(e finding.Evidence) bool { return strings.HasPrefix(e.File, "/") && !of(e.File) })
 }
 
 // repair drafts a rule's fix. A rule that crashes leaves the home alone.
@@ -149,9 +150,4 @@ func (p Plan) Home(h *facts.Host) *facts.Host {
 		}
 	}
 	return h.Over(tree)
-}
-
-// Guarded reports whether one of the fixes could lock the owner out.
-func (p Plan) Guarded() bool {
-	return slices.ContainsFunc(p.Fixes, func(f finding.Fix) bool { return f.Guarded })
 }

@@ -314,8 +314,11 @@ func (x *Fixer) Confirm() (*Transaction, error) {
 	}
 	defer lock.Close()
 	t, err := x.Journal.OnTrial()
-	if err != nil || t == nil {
-		return nil, errors.Join(err, notOnTrial(t))
+	switch {
+	case err != nil:
+		return nil, err
+	case t == nil:
+		return nil, ErrNoTrial
 	}
 	if !time.Now().Before(t.Deadline()) {
 		return t, Refuse("", "it is too late: the trial of fix %d ended at %s", t.N, t.Deadline().Local().Format(time.TimeOnly))
@@ -328,13 +331,6 @@ func (x *Fixer) Confirm() (*Transaction, error) {
 
 // ErrNoTrial says that there is nothing to confirm.
 var ErrNoTrial = errors.New("nothing is on trial")
-
-func notOnTrial(t *Transaction) error {
-	if t == nil {
-		return ErrNoTrial
-	}
-	return nil
-}
 
 // OnTrial is the transaction that waits to be confirmed; nil where none does.
 func (j *Journal) OnTrial() (*Transaction, error) {
