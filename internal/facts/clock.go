@@ -39,7 +39,7 @@ func (h *Host) FullPercent(dir string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fd, err := d.open(at, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := d.Open(at, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return 0, err
 	}

@@ -29,9 +29,14 @@ func OpenDisk(dir string) (*Disk, error) {
 // Close closes the tree.
 func (d *Disk) Close() error { return unix.Close(d.root) }
 
-func (d *Disk) open(name string, flags uint64) (int, error) {
+// Open opens what has a name, without following a link anywhere, and returns its descriptor.
+// A pipe is not waited for.
+func (d *Disk) Open(name string, flags uint64) (int, error) {
+	if flags&unix.O_PATH == 0 {
+		flags |= unix.O_NONBLOCK // which O_PATH does not take (openat2(2))
+	}
 	for {
-		fd, err := unix.Openat2(d.root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
+		fd, err := unix.Openat2(d.root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
 			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
@@ -87,7 +92,7 @@ func infoOf(s *unix.Stat_t) Info {
 
 // ReadFile implements Tree. The files of /proc and /sys say nothing of their size.
 func (d *Disk) ReadFile(name string, most int64) ([]byte, error) {
-	fd, err := d.open(name, unix.O_RDONLY)
+	fd, err := d.Open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +117,7 @@ func (d *Disk) ReadFile(name string, most int64) ([]byte, error) {
 
 // ReadDir implements Tree.
 func (d *Disk) ReadDir(name string) ([]string, error) {
-	fd, err := d.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := d.Open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (h *Host) HAHead(name string, most int) ([]byte, error) {
 }
 
 func (d *Disk) haHead(name string, most int) ([]byte, error) {
-	fd, err := d.open(name, unix.O_RDONLY)
+	fd, err := d.Open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

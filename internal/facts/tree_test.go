@@ -126,3 +126,15 @@ func FuzzDraw(f *testing.F) {
 		_, _ = h.Kind()
 	})
 }
+
+// How full a disk is, the running machine says of itself.
+func TestFullPercent(t *testing.T) {
+	d, err := OpenDisk("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if full, err := (&Host{Tree: d, Live: true}).FullPercent("/"); err != nil || full < 0 || full > 100 {
+		t.Errorf("%d, %v", full, err)
+	}
+}

@@ -202,9 +202,9 @@ func (w *Walked) list(t Tree, at pending, each func(string, Info)) error {
 // mounted on before it is known what: an automount is not woken up.
 func (w *Walked) listDisk(d *Disk, at pending, each func(string, Info)) error {
 	dir := at.name
-	fd, err := d.open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOATIME)
+	fd, err := d.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOATIME)
 	if errors.Is(err, fs.ErrPermission) {
-		fd, err = d.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+		fd, err = d.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	}
 	if err != nil {
 		return err

@@ -230,7 +230,7 @@ func (x *Fixer) times(fixes []finding.Fix) map[string]int64 {
 			if s.Kind != finding.StepEdit {
 				continue
 			}
-			if info, err := x.Disk.Lstat(strings.Trim(s.Path, "/")); err == nil {
+			if info, err := x.Disk.Lstat(inTree(s.Path)); err == nil {
 				if _, ok := all[s.Path]; !ok {
 					all[s.Path] = info.ModTime.UnixNano()
 				}

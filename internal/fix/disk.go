@@ -1,6 +1,7 @@
 package fix
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,6 @@ import (
 // so that nobody who may write on the way can have it written elsewhere.
 type Disk struct {
 	*facts.Disk
-	root int
 	// wrote hears of every change of the file system, right after it; nil but in tests.
 	wrote func(what string)
 }
@@ -32,15 +32,8 @@ func OpenDisk(dir string) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, errors.Join(&os.PathError{Op: "open", Path: dir, Err: err}, reads.Close())
-	}
-	return &Disk{Disk: reads, root: fd}, nil
+	return &Disk{Disk: reads}, nil
 }
-
-// Close closes it.
-func (d *Disk) Close() error { return errors.Join(d.Disk.Close(), unix.Close(d.root)) }
 
 func (d *Disk) did(what string) {
 	if d.wrote != nil {
@@ -50,25 +43,11 @@ func (d *Disk) did(what string) {
 
 // openAt opens a path of the host without following a link anywhere.
 func (d *Disk) openAt(name string, flags uint64) (int, error) {
-	name = strings.Trim(name, "/")
-	if name == "" {
-		name = "."
-	}
-	if flags&unix.O_PATH == 0 {
-		flags |= unix.O_NONBLOCK // a pipe is not waited for
-	}
-	for {
-		fd, err := unix.Openat2(d.root, name, &unix.OpenHow{Flags: flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
-			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
-		switch {
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
-			continue
-		case err != nil:
-			return -1, &os.PathError{Op: "open", Path: "/" + name, Err: err}
-		}
-		return fd, nil
-	}
+	return d.Open(inTree(name), flags)
 }
+
+// inTree is a path of the host as facts.Tree has it.
+func inTree(name string) string { return cmp.Or(strings.Trim(name, "/"), ".") }
 
 // dirOf opens the directory that an entry is in, and returns the entry's own name.
 func (d *Disk) dirOf(name string) (*os.File, string, error) {
@@ -87,7 +66,7 @@ func (d *Disk) ready(s finding.Step) error {
 	}
 	at := s.Path
 	for at != "/" {
-		if _, err := d.Lstat(strings.Trim(at, "/")); err == nil {
+		if _, err := d.Lstat(inTree(at)); err == nil {
 			break
 		}
 		at = path.Dir(at)
@@ -159,7 +138,7 @@ func (d *Disk) entry(name string, content bool) (*finding.Entry, error) {
 		return e, err
 	}
 	if e.Type == finding.EntryFile && content {
-		text, err := d.ReadFile(strings.Trim(name, "/"), maxEdited)
+		text, err := d.ReadFile(inTree(name), maxEdited)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +150,7 @@ func (d *Disk) entry(name string, content bool) (*finding.Entry, error) {
 
 // httpOptions reads the settings of Home Assistant's web server where it keeps them.
 func (d *Disk) httpOptions(name string) (*finding.Entry, error) {
-	text, err := d.ReadFile(strings.Trim(name, "/"), maxEdited)
+	text, err := d.ReadFile(inTree(name), maxEdited)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func (d *Draft) Text(name string) string {
 	}
 	if err == nil {
 		var text []byte
-		if text, err = d.tree.ReadFile(strings.Trim(at, "/"), maxEdited); err == nil {
+		if text, err = d.tree.ReadFile(inTree(at), maxEdited); err == nil {
 			return string(text)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +97,7 @@ func (d *Draft) Edit(name string, change func(text string) (string, error), know
 		d.Refuse("", "%s is not a file", at)
 		return
 	}
-	text, err := d.tree.ReadFile(strings.Trim(at, "/"), maxEdited)
+	text, err := d.tree.ReadFile(inTree(at), maxEdited)
 	if err != nil {
 		d.Fail(err)
 		return
@@ -219,12 +219,12 @@ func (d *Draft) Delete(name string) {
 	case d.err != nil || was == nil:
 		return
 	case was.Type == finding.EntryDirectory:
-		if names, err := d.tree.ReadDir(strings.Trim(at, "/")); err != nil || len(names) > 0 {
+		if names, err := d.tree.ReadDir(inTree(at)); err != nil || len(names) > 0 {
 			d.Fail(cmp.Or(err, Refuse("", "%s is not empty", at)))
 			return
 		}
 	case was.Type == finding.EntryFile:
-		info, err := d.tree.Lstat(strings.Trim(at, "/"))
+		info, err := d.tree.Lstat(inTree(at))
 		if err != nil {
 			d.Fail(err)
 			return
@@ -278,7 +278,7 @@ func (d *Draft) HTTPOption(name string, value any) {
 		d.Refuse("", "%s is not there", at)
 		return
 	}
-	text, err := d.tree.ReadFile(strings.Trim(at, "/"), maxEdited)
+	text, err := d.tree.ReadFile(inTree(at), maxEdited)
 	if err != nil {
 		d.Fail(err)
 		return
@@ -408,7 +408,7 @@ func (d *Draft) honest(name string, owner uint32) error {
 		}
 		next = path.Join(next, rest[0])
 		rest = rest[1:]
-		info, err := d.tree.Lstat(cmp.Or(strings.Trim(next, "/"), "."))
+		info, err := d.tree.Lstat(inTree(next))
 		if err != nil {
 			return err
 		}
@@ -428,11 +428,7 @@ func (d *Draft) honest(name string, owner uint32) error {
 
 // entryOf is the entry at a path without links, without content; nil where there is none.
 func entryOf(t facts.Tree, at string) (*finding.Entry, error) {
-	name := strings.Trim(at, "/")
-	if name == "" {
-		name = "."
-	}
-	info, err := t.Lstat(name)
+	info, err := t.Lstat(inTree(at))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"gatehouse/internal/facts"
@@ -104,7 +103,7 @@ func (o *overlay) ReadDir(name string) ([]string, error) {
 
 // take takes a step.
 func (o *overlay) take(s finding.Step) {
-	name := strings.Trim(s.Path, "/")
+	name := inTree(s.Path)
 	if s.Kind == finding.StepSysctl {
 		name = sysctlFile(s.Path)
 	}

@@ -148,7 +148,7 @@ func (x *Fixer) feel(t *Transaction) error {
 			continue
 		}
 		// An earlier fix may have laid rules of ours, which are there again.
-		if _, err := x.Disk.Lstat(strings.Trim(firewallFile, "/")); err == nil {
+		if _, err := x.Disk.Lstat(inTree(firewallFile)); err == nil {
 			errs = append(errs, x.run(ctx, finding.Action{Kind: finding.ActionRun, Of: "firewall"}))
 		}
 	}
@@ -245,7 +245,7 @@ func (x *Fixer) rewritten(t *Transaction, c *chain) bool {
 	if !ok {
 		return false
 	}
-	info, err := x.Disk.Lstat(strings.Trim(c.path, "/"))
+	info, err := x.Disk.Lstat(inTree(c.path))
 	return err == nil && info.ModTime.UnixNano() != when
 }
 
