@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,11 +117,7 @@ func lookAtHome(ctx context.Context, api *client.Client) (s homeState) {
 // optionsOf is a set of settings without Home Assistant's notes about it, so that two that
 // say the same are the same.
 func optionsOf(o client.Options) (string, error) {
-	clean := maps.Clone(o)
-	for _, name := range []string{"created_at", "error", "error_message"} {
-		delete(clean, name)
-	}
-	text, err := json.Marshal(clean, json.Deterministic(true))
+	text, err := json.Marshal(o.Settings(), json.Deterministic(true))
 	if err != nil {
 		return "", err
 	}

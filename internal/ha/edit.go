@@ -131,7 +131,7 @@ func EditHTTP(fsys fs.FS, l Listener) (file string, before, after []byte, err er
 		}
 		after = e.apply()
 	}
-	if err := proveEdit(fsys, file, before, after, l.wanted(was.HTTP)); err != nil {
+	if err := proveEdit(fsys, file, before, after, l.wanted(was.HTTP), listenerOption); err != nil {
 		return "", nil, nil, err
 	}
 	return file, before, after, nil
@@ -193,8 +193,9 @@ func stillInYAML(fsys fs.FS) error {
 	return err
 }
 
-// proveEdit reads a changed file again with all that belongs to it.
-func proveEdit(fsys fs.FS, file string, before, after []byte, want HTTPSettings) error {
+// proveEdit reads a changed file again with all that belongs to it. changed says of an option
+// that it was to be.
+func proveEdit(fsys fs.FS, file string, before, after []byte, want HTTPSettings, changed func(option string) bool) error {
 	var now Settings
 	if err := now.fromYAML(&yamlFiles{fsys: fsys, read: map[string]*yaml.Node{}, instead: map[string][]byte{file: after}}); err != nil {
 		return fmt.Errorf("edit %s: read it again: %w", file, err)
@@ -210,7 +211,7 @@ func proveEdit(fsys fs.FS, file string, before, after []byte, want HTTPSettings)
 	if err != nil {
 		return inFile(file, err)
 	}
-	if !sameBut(old, fresh, func(key string) bool { return key == "http" || listenerOption(key) }) {
+	if !sameBut(old, fresh, func(key string) bool { return key == "http" || changed(key) }) {
 		return fmt.Errorf("edit %s: more than its http settings would change", file)
 	}
 	return nil

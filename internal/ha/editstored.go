@@ -163,10 +163,12 @@ func editMember(text []byte, name string, change func(members) (members, error))
 	return json.Marshal(whole.with(name, inside), jsontext.WithIndent("  "), jsontext.PreserveRawStrings(true))
 }
 
-// storedMetadata are members of a set of settings that are Home Assistant's notes about it.
-func storedMetadata(name string) bool {
-	return name == "created_at" || name == "error" || name == "error_message"
-}
+// HTTPMetadata are the members of a set of settings of the web server that are Home
+// Assistant's notes about it: they are not sent back, and two sets that differ in them alone say
+// the same (components/http/config.py).
+func HTTPMetadata() []string { return []string{"created_at", "error", "error_message"} }
+
+func storedMetadata(name string) bool { return slices.Contains(HTTPMetadata(), name) }
 
 // StoredOptions are the settings that hold in the text of .storage/http, as an object, one
 // member a line. It is an error if they hold no longer or not yet: while a trial of others

@@ -63,20 +63,8 @@ func SetHTTP(fsys fs.FS, option string, values ...string) (file string, before, 
 		return "", nil, nil, err
 	}
 	after = e.apply()
-	var now Settings
-	if err := now.fromYAML(&yamlFiles{fsys: fsys, read: map[string]*yaml.Node{}, instead: map[string][]byte{file: after}}); err != nil {
-		return "", nil, nil, fmt.Errorf("edit %s: read it again: %w", file, err)
-	}
-	old, err := parseYAML(before)
-	if err != nil {
-		return "", nil, nil, inFile(file, err)
-	}
-	fresh, err := parseYAML(after)
-	if err != nil {
-		return "", nil, nil, inFile(file, err)
-	}
-	if !now.HTTP.equal(want) || !sameBut(old, fresh, func(key string) bool { return key == "http" || key == option }) {
-		return "", nil, nil, fmt.Errorf("edit %s: its http settings are written in a way that cannot be changed with certainty", file)
+	if err := proveEdit(fsys, file, before, after, want, func(name string) bool { return name == option }); err != nil {
+		return "", nil, nil, err
 	}
 	return file, before, after, nil
 }

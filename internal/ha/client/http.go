@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/ha"
 )
 
 // Web server settings live in Home Assistant's own storage since 2026.8 and are
@@ -24,8 +26,14 @@ import (
 // options survive.
 type Options map[string]raw
 
-// metadata are the members of a set that must not be sent back.
-var metadata = []string{"created_at", "error", "error_message"}
+// Settings is the set without Home Assistant's own notes about it.
+func (o Options) Settings() Options {
+	clean := maps.Clone(o)
+	for _, name := range ha.HTTPMetadata() {
+		delete(clean, name)
+	}
+	return clean
+}
 
 // HTTPConfig is what Home Assistant says of its web server settings.
 type HTTPConfig struct {
@@ -72,11 +80,7 @@ func (h HTTPConfig) Running() Options {
 func (c *Client) Configure(ctx context.Context, o Options) (restart bool, err error) {
 	var config any
 	if o != nil {
-		clean := maps.Clone(o)
-		for _, name := range metadata {
-			delete(clean, name)
-		}
-		config = map[string]raw(clean)
+		config = map[string]raw(o.Settings())
 	}
 	var said struct {
 		Restart bool `json:"restart"`
