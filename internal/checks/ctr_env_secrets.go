@@ -32,18 +32,7 @@ func ctrEnvSecrets() audit.Check {
 			})
 			files, err := h.ComposeFiles()
 			for _, f := range files {
-				names := []string{path.Dir(f.Path) + "/.env"}
-				for _, c := range f.Containers {
-					for _, s := range c.All("env_file") {
-						name := s.Value
-						if !path.IsAbs(name) {
-							name = path.Join(path.Dir(f.Path), name)
-						}
-						names = append(names, name)
-					}
-				}
-				slices.Sort(names)
-				for _, name := range slices.Compact(names) {
+				for _, name := range composeEnvFiles(f) {
 					e, eerr := openSecrets(h, name)
 					if eerr != nil {
 						err = eerr
@@ -99,4 +88,21 @@ func secretName(name string) bool {
 		}
 	}
 	return false
+}
+
+// composeEnvFiles are the files that containers of a compose file get their variables from,
+// each once.
+func composeEnvFiles(f facts.ComposeFile) []string {
+	names := []string{path.Dir(f.Path) + "/.env"}
+	for _, c := range f.Containers {
+		for _, s := range c.All("env_file") {
+			name := s.Value
+			if !path.IsAbs(name) {
+				name = path.Join(path.Dir(f.Path), name)
+			}
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -43,19 +43,7 @@ func sightings(found []facts.Sighting) []finding.Evidence {
 }
 
 // octal is a mode as chmod takes it.
-func octal(mode fs.FileMode) string {
-	bits := uint32(mode.Perm())
-	if mode&fs.ModeSetuid != 0 {
-		bits |= 0o4000
-	}
-	if mode&fs.ModeSetgid != 0 {
-		bits |= 0o2000
-	}
-	if mode&fs.ModeSticky != 0 {
-		bits |= 0o1000
-	}
-	return fmt.Sprintf("%04o", bits)
-}
+func octal(mode fs.FileMode) string { return fmt.Sprintf("%04o", facts.ModeBits(mode)) }
 
 // more says how many there are beyond those shown.
 func more(count int, what string) string { return strconv.Itoa(count) + " " + what }

@@ -2,7 +2,6 @@ package checks
 
 import (
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -33,20 +32,6 @@ func rootStays(d *fix.Draft, was *facts.Host) {
 		why = after.Evidence[0].Value
 	}
 	d.Refuse("give an account in the group sudo a password (passwd NAME), then try again", "nobody but root could come in and become root afterwards: %s", why)
-}
-
-// modeBits is a mode with its special bits, as a fix says it.
-func modeBits(m fs.FileMode) uint32 {
-	bits := uint32(m.Perm())
-	for _, b := range []struct {
-		is fs.FileMode
-		as uint32
-	}{{fs.ModeSetuid, 0o4000}, {fs.ModeSetgid, 0o2000}, {fs.ModeSticky, 0o1000}} {
-		if m&b.is != 0 {
-			bits |= b.as
-		}
-	}
-	return bits
 }
 
 // lockEmpty locks the accounts that have an empty password.
@@ -189,7 +174,7 @@ func closeRootPath(h *facts.Host) (finding.Fix, error) {
 		if info.UID != 0 {
 			return finding.Fix{}, fix.Refuse(fmt.Sprintf("take it out of PATH in %s:%d, or give it to root after a look at what lies in it", e.File, e.Line), "%s belongs to somebody else, whose programs lie in it", dir)
 		}
-		d.Mode(dir, modeBits(info.Mode)&^0o022)
+		d.Mode(dir, facts.ModeBits(info.Mode)&^0o022)
 	}
 	return d.Fix()
 }
@@ -212,9 +197,9 @@ func closeDotfiles(h *facts.Host) (finding.Fix, error) {
 		case strings.HasPrefix(e.Value, "it belongs"):
 			return finding.Fix{}, fix.Refuse("read it, then chown it", "somebody else wrote %s, and what it says would run in its owner's name", e.File)
 		case base == ".netrc":
-			d.Mode(e.File, modeBits(info.Mode)&^0o077)
+			d.Mode(e.File, facts.ModeBits(info.Mode)&^0o077)
 		default:
-			d.Mode(e.File, modeBits(info.Mode)&^0o022)
+			d.Mode(e.File, facts.ModeBits(info.Mode)&^0o022)
 		}
 	}
 	return d.Fix()
@@ -345,7 +330,7 @@ func closeHomes(h *facts.Host) (finding.Fix, error) {
 		} else if there {
 			away = 0o026
 		}
-		d.Mode(e.File, modeBits(info.Mode)&^away)
+		d.Mode(e.File, facts.ModeBits(info.Mode)&^away)
 	}
 	return d.Fix()
 }

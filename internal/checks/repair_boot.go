@@ -21,7 +21,7 @@ func grubPermsRepair(h *facts.Host) (finding.Fix, error) {
 			return finding.Fix{}, err
 		}
 		d.Owner(name, 0, 0)
-		d.Mode(name, bits(info.Mode)&0o600)
+		d.Mode(name, facts.ModeBits(info.Mode)&0o600)
 	}
 	return d.Fix()
 }

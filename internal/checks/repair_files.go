@@ -24,18 +24,7 @@ func rootsOwn(d *fix.Draft, name string, also fs.FileMode) {
 	if info.UID != 0 {
 		d.Owner(name, 0, info.GID)
 	}
-	d.Mode(name, bits(info.Mode)&^(0o022|uint32(also)))
-}
-
-// bits is a mode as chmod takes it.
-func bits(mode fs.FileMode) uint32 {
-	u := uint32(mode.Perm())
-	for to, bit := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
-		if mode&to != 0 {
-			u |= bit
-		}
-	}
-	return u
+	d.Mode(name, facts.ModeBits(info.Mode)&^(0o022|uint32(also)))
 }
 
 // writersOut takes the right to change what root runs, or reads, from whoever else has it.
@@ -101,7 +90,7 @@ func passwdPermsRepair(h *facts.Host) (finding.Fix, error) {
 			}
 		}
 		d.Owner(name, 0, gid)
-		d.Mode(name, bits(info.Mode)&most)
+		d.Mode(name, facts.ModeBits(info.Mode)&most)
 	}
 	return sorted(d.Fix())
 }
@@ -123,10 +112,10 @@ func worldWritableRepair(h *facts.Host) (finding.Fix, error) {
 		d.Refuse("look at gatehouse audit --explain fs.world-writable, and take the folder in which they lie at once: chmod -R o-w", "there are %d", w.WritableFiles.Count+w.WritableDirs.Count)
 	}
 	for _, f := range w.WritableFiles.First {
-		d.Mode(f.Path, bits(f.Info.Mode)&^0o002)
+		d.Mode(f.Path, facts.ModeBits(f.Info.Mode)&^0o002)
 	}
 	for _, f := range w.WritableDirs.First {
-		d.Mode(f.Path, bits(f.Info.Mode)|0o1000)
+		d.Mode(f.Path, facts.ModeBits(f.Info.Mode)|0o1000)
 	}
 	return d.Fix()
 }

@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -25,21 +24,10 @@ func haClose(does, breaks string, judge func(*facts.Host) []finding.Evidence, ta
 			if err != nil {
 				return finding.Fix{}, err
 			}
-			d.Mode(e.File, fixMode(info.Mode)&^taken(h, e.File, info))
+			d.Mode(e.File, facts.ModeBits(info.Mode)&^taken(h, e.File, info))
 		}
 		return d.Fix()
 	}
-}
-
-// fixMode is a mode with its special bits, as chmod has it.
-func fixMode(m fs.FileMode) uint32 {
-	mode := uint32(m.Perm())
-	for bit, special := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if m&special != 0 {
-			mode |= bit
-		}
-	}
-	return mode
 }
 
 func haRepairStore() func(*facts.Host) (finding.Fix, error) {
@@ -80,7 +68,7 @@ func haRepairWritable() func(*facts.Host) (finding.Fix, error) {
 				if info.GID == info.UID || info.GID == 0 {
 					taken = 0o002
 				}
-				d.Mode(e.File, fixMode(info.Mode)&^taken)
+				d.Mode(e.File, facts.ModeBits(info.Mode)&^taken)
 			}
 			if d.Err() != nil {
 				break
@@ -100,7 +88,7 @@ func haRepairDatabase() func(*facts.Host) (finding.Fix, error) {
 				if err != nil {
 					return finding.Fix{}, err
 				}
-				d.Mode(e.File, fixMode(info.Mode)&^0o007)
+				d.Mode(e.File, facts.ModeBits(info.Mode)&^0o007)
 				continue
 			}
 			loud[finding.Evidence{File: e.File, Line: e.Line}] = true

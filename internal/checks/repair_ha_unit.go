@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -365,7 +366,7 @@ func haCanMove(d *fix.Draft, units []facts.Unit) {
 	}
 	s, err := h.HASettings()
 	if s.Source == "" {
-		d.Fail(cmpErr(err, errors.New("the http settings of Home Assistant are not known")))
+		d.Fail(cmp.Or(err, errors.New("the http settings of Home Assistant are not known")))
 		return
 	}
 	if key := s.HTTP.SSLKey; key != "" && !strings.HasPrefix(path.Clean(key), path.Clean(h.HADir)+"/") {

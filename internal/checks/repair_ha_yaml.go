@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -171,7 +172,7 @@ func haFront(h *facts.Host) ([]string, error) {
 func haTrust(d *fix.Draft) {
 	front, err := haFront(d.Host)
 	if err != nil || len(front) == 0 {
-		d.Refuse("write the address of your proxy into trusted_proxies, and nothing else", "%v", cmpErr(err, errors.New("no proxy that leads to Home Assistant was found on this machine, so its address is yours to name")))
+		d.Refuse("write the address of your proxy into trusted_proxies, and nothing else", "%v", cmp.Or(err, errors.New("no proxy that leads to Home Assistant was found on this machine, so its address is yours to name")))
 		return
 	}
 	s, _ := d.Host.HASettings()
@@ -198,13 +199,6 @@ func haTrust(d *fix.Draft) {
 	haHTTPSet(d, "trusted_proxies", kept...)
 }
 
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
-}
-
 func haRepairTrusted() func(*facts.Host) (finding.Fix, error) {
 	return haRepair("Has Home Assistant believe the proxy on this machine, and no whole networks.", "Another proxy that stood in one of these networks is answered with an error until it is named.", haTrust)
 }
@@ -220,7 +214,7 @@ func haRepairBind() func(*facts.Host) (finding.Fix, error) {
 	return haRepair("Has Home Assistant listen on this machine alone, where its proxy finds it.", "Whatever uses Home Assistant's own port directly, past the proxy, no longer reaches it: speakers, wall panels, apps with an address of the home network.", func(d *fix.Draft) {
 		front, err := haFront(d.Host)
 		if err != nil || len(front) == 0 {
-			d.Refuse("set server_host to the address by which your proxy reaches Home Assistant", "%v", cmpErr(err, errors.New("no proxy that leads to Home Assistant was found on this machine")))
+			d.Refuse("set server_host to the address by which your proxy reaches Home Assistant", "%v", cmp.Or(err, errors.New("no proxy that leads to Home Assistant was found on this machine")))
 			return
 		}
 		core, err := d.Host.HACore()
@@ -244,7 +238,7 @@ func haRepairBan() func(*facts.Host) (finding.Fix, error) {
 	return haRepair("Has Home Assistant shut out an address for good after ten wrong passwords.", "Somebody at home who is wrong ten times has to be taken out of ip_bans.yaml again.", func(d *fix.Draft) {
 		s, _ := d.Host.HASettings()
 		if proxies, err := haProxies(d.Host, s.HTTP.ServerPort); err != nil || len(proxies) > 0 && !s.HTTP.UseXForwardedFor {
-			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is taken for the proxy, and would be shut out")))
+			d.Refuse("gatehouse fix hahttp.xff", "%v", cmp.Or(err, errors.New("everybody is taken for the proxy, and would be shut out")))
 			return
 		}
 		if !s.HTTP.IPBanEnabled {
@@ -281,7 +275,7 @@ func haRepairBans() func(*facts.Host) (finding.Fix, error) {
 		d := fix.Begin(h, "Takes the proxy and this machine off the list of banned addresses.", "")
 		s, _ := h.HASettings()
 		if proxies, err := haProxies(h, s.HTTP.ServerPort); err != nil || len(proxies) > 0 && !s.HTTP.UseXForwardedFor {
-			d.Refuse("gatehouse fix hahttp.xff", "%v", cmpErr(err, errors.New("everybody is still taken for the proxy, which would be banned again")))
+			d.Refuse("gatehouse fix hahttp.xff", "%v", cmp.Or(err, errors.New("everybody is still taken for the proxy, which would be banned again")))
 		}
 		haRewrite(d, "ip_bans.yaml", func(e ha.YAMLEntry) ha.YAMLChange {
 			if len(e.Keys) != 1 {

@@ -128,7 +128,7 @@ func logPermsRepair(h *facts.Host) (finding.Fix, error) {
 		if err != nil {
 			return finding.Fix{}, err
 		}
-		d.Mode(e.File, bits(info.Mode)&^0o007)
+		d.Mode(e.File, facts.ModeBits(info.Mode)&^0o007)
 	}
 	lines, err := rsyslogLines(h)
 	if err != nil {

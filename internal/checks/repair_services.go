@@ -301,7 +301,7 @@ func cronPermsRepair(h *facts.Host) (finding.Fix, error) {
 			return finding.Fix{}, err
 		}
 		d.Owner(name, 0, info.GID)
-		d.Mode(name, bits(info.Mode)&^0o077)
+		d.Mode(name, facts.ModeBits(info.Mode)&^0o077)
 	}
 	return d.Fix()
 }
@@ -398,7 +398,6 @@ func envSecretsRepair(h *facts.Host) (finding.Fix, error) {
 		return finding.Fix{}, err
 	}
 	for _, f := range all {
-		names := []string{path.Dir(f.Path) + "/.env"}
 		for _, c := range f.Containers {
 			for _, s := range c.All("environment") {
 				name, value, _ := strings.Cut(s.Value, "=")
@@ -406,16 +405,8 @@ func envSecretsRepair(h *facts.Host) (finding.Fix, error) {
 					d.Refuse("put it into .env with mode 0600 and write ${"+name+"} in its place", "%s:%d: %s stands in the compose file itself", c.File, s.Line, name)
 				}
 			}
-			for _, s := range c.All("env_file") {
-				name := s.Value
-				if !path.IsAbs(name) {
-					name = path.Join(path.Dir(f.Path), name)
-				}
-				names = append(names, name)
-			}
 		}
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
+		for _, name := range composeEnvFiles(f) {
 			open, err := openSecrets(h, name)
 			if err != nil {
 				return finding.Fix{}, err
@@ -425,7 +416,7 @@ func envSecretsRepair(h *facts.Host) (finding.Fix, error) {
 				if err != nil {
 					return finding.Fix{}, err
 				}
-				d.Mode(name, bits(info.Mode)&^0o077)
+				d.Mode(name, facts.ModeBits(info.Mode)&^0o077)
 			}
 		}
 	}

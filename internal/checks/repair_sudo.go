@@ -237,7 +237,7 @@ func closeSudo(h *facts.Host) (finding.Fix, error) {
 				// What others wrote there would be run as root all the same.
 				return finding.Fix{}, fix.Refuse("look at it, then chown root:root and chmod go-w", "somebody else could have written %s, which sudo runs as root", m[1])
 			}
-			d.Mode(m[1], modeBits(info.Mode)&^0o022)
+			d.Mode(m[1], facts.ModeBits(info.Mode)&^0o022)
 			continue
 		}
 		info, err := h.Stat(e.File)
@@ -246,7 +246,7 @@ func closeSudo(h *facts.Host) (finding.Fix, error) {
 		}
 		if slices.Contains(s.Dirs, e.File) {
 			d.Owner(e.File, 0, info.GID)
-			d.Mode(e.File, modeBits(info.Mode)&^0o022)
+			d.Mode(e.File, facts.ModeBits(info.Mode)&^0o022)
 			continue
 		}
 		if why, err := writableBy(h, info, 0); err != nil || why != "" {

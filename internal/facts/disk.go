@@ -67,7 +67,7 @@ func (d *Disk) Lstat(name string) (Info, error) {
 }
 
 func infoOf(s *unix.Stat_t) Info {
-	mode := fs.FileMode(s.Mode & 0o777)
+	mode := Permissions(s.Mode)
 	switch s.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		mode |= fs.ModeDir
@@ -81,11 +81,6 @@ func infoOf(s *unix.Stat_t) Info {
 		mode |= fs.ModeDevice | fs.ModeCharDevice
 	case unix.S_IFBLK:
 		mode |= fs.ModeDevice
-	}
-	for bit, to := range map[uint32]fs.FileMode{unix.S_ISUID: fs.ModeSetuid, unix.S_ISGID: fs.ModeSetgid, unix.S_ISVTX: fs.ModeSticky} {
-		if s.Mode&bit != 0 {
-			mode |= to
-		}
 	}
 	return Info{Mode: mode, UID: s.Uid, GID: s.Gid, Size: s.Size, ModTime: time.Unix(s.Mtim.Unix())}
 }

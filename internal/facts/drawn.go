@@ -91,12 +91,7 @@ func Draw(text string) (*Drawn, error) {
 				if err != nil {
 					return nil, fmt.Errorf("line %d: mode %q", n+1, w)
 				}
-				e.info.Mode = e.info.Mode&fs.ModeType | fs.FileMode(m&0o777)
-				for bit, to := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-					if m&bit != 0 {
-						e.info.Mode |= to
-					}
-				}
+				e.info.Mode = e.info.Mode&fs.ModeType | Permissions(uint32(m))
 			default:
 				return nil, fmt.Errorf("line %d: %q means nothing", n+1, w)
 			}

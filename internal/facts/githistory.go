@@ -258,7 +258,7 @@ func (s *gitStore) packed(p gitPack, offset int64, commits bool, depth int) (git
 			return base, nil
 		}
 	case offsetDelta:
-		back, n := gitBack(rest)
+		back, n := gitNumber(rest, 9) // how far back the object lies that the delta starts from
 		if n == 0 {
 			return gitObject{}, bad
 		}
@@ -303,23 +303,6 @@ func (s *gitStore) packed(p gitPack, offset int64, commits bool, depth int) (git
 		}
 	}
 	return gitObject{base.kind, data}, nil
-}
-
-// gitBack is how far back the object lies that a delta starts from.
-func gitBack(b []byte) (back int64, n int) {
-	for i, c := range b {
-		if i > 8 {
-			return 0, 0
-		}
-		if i > 0 {
-			back++
-		}
-		back = back<<7 | int64(c&0x7f)
-		if c&0x80 == 0 {
-			return back, i + 1
-		}
-	}
-	return 0, 0
 }
 
 // gitDelta makes an object of another one and what is different.

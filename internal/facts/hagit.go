@@ -82,15 +82,15 @@ func gitIndex(data []byte) ([]string, error) {
 			return nil, bad
 		}
 		if version == 4 {
-			strip, n := gitNumber(rest[head:])
-			if n == 0 || strip > len(last) {
+			strip, n := gitNumber(rest[head:], 5)
+			if n == 0 || strip > int64(len(last)) {
 				return nil, bad
 			}
 			end := bytes.IndexByte(rest[head+n:], 0)
 			if end < 0 {
 				return nil, bad
 			}
-			last = last[:len(last)-strip] + string(rest[head+n:head+n+end])
+			last = last[:len(last)-int(strip)] + string(rest[head+n:head+n+end])
 			if len(last) > 1<<14 {
 				return nil, bad
 			}
@@ -112,16 +112,14 @@ func gitIndex(data []byte) ([]string, error) {
 	return names, nil
 }
 
-// gitNumber is git's number of a variable length; n is 0 if it is none.
-func gitNumber(b []byte) (value, n int) {
-	for i, c := range b {
-		if i > 4 {
-			return 0, 0
-		}
+// gitNumber is git's number of a variable length, of at most most bytes; n is how many it
+// has, 0 if it is none.
+func gitNumber(b []byte, most int) (value int64, n int) {
+	for i, c := range b[:min(most, len(b))] {
 		if i > 0 {
 			value++
 		}
-		value = value<<7 | int(c&0x7f)
+		value = value<<7 | int64(c&0x7f)
 		if c&0x80 == 0 {
 			return value, i + 1
 		}

@@ -22,6 +22,37 @@ type Info struct {
 	Caps    uint64 // what the file's capabilities permit; only a walk asks for them
 }
 
+// ModeBits is the permissions of a mode with the bits for set-user-id, set-group-id and
+// sticky, as chmod(2) has them.
+func ModeBits(m fs.FileMode) uint32 {
+	bits := uint32(m.Perm())
+	if m&fs.ModeSetuid != 0 {
+		bits |= 0o4000
+	}
+	if m&fs.ModeSetgid != 0 {
+		bits |= 0o2000
+	}
+	if m&fs.ModeSticky != 0 {
+		bits |= 0o1000
+	}
+	return bits
+}
+
+// Permissions is the way back; what else is in bits has no part in it.
+func Permissions(bits uint32) fs.FileMode {
+	m := fs.FileMode(bits & 0o777)
+	if bits&0o4000 != 0 {
+		m |= fs.ModeSetuid
+	}
+	if bits&0o2000 != 0 {
+		m |= fs.ModeSetgid
+	}
+	if bits&0o1000 != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
+}
+
 // Tree is a file system as it lies there, from a root that nothing leads out of. Names
 // are relative to it, cleaned, with slashes, "." being the root; no part of a name that
 // these methods are given is a symbolic link but the last of Lstat's.

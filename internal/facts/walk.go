@@ -245,24 +245,15 @@ func (w *Walked) listDisk(d *Disk, at pending, each func(string, Info)) error {
 	}
 }
 
-// modeOf is infoOf's mode, without its maps: there are millions.
+// modeOf is as much of a mode as a walk asks for.
 func modeOf(m uint32) fs.FileMode {
-	mode := fs.FileMode(m & 0o777)
+	mode := Permissions(m)
 	switch m & unix.S_IFMT {
 	case unix.S_IFREG:
 	case unix.S_IFDIR:
 		mode |= fs.ModeDir
 	default:
 		mode |= fs.ModeIrregular
-	}
-	if m&unix.S_ISUID != 0 {
-		mode |= fs.ModeSetuid
-	}
-	if m&unix.S_ISGID != 0 {
-		mode |= fs.ModeSetgid
-	}
-	if m&unix.S_ISVTX != 0 {
-		mode |= fs.ModeSticky
 	}
 	return mode
 }

@@ -435,7 +435,7 @@ func entryOf(t facts.Tree, at string) (*finding.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &finding.Entry{Mode: unixMode(info.Mode), UID: info.UID, GID: info.GID}
+	e := &finding.Entry{Mode: facts.ModeBits(info.Mode), UID: info.UID, GID: info.GID}
 	switch {
 	case info.Mode.IsRegular():
 		e.Type = finding.EntryFile

@@ -16,7 +16,6 @@ package fix
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"gatehouse/internal/facts"
 	"gatehouse/internal/finding"
@@ -50,31 +49,6 @@ func HintOf(err error) string {
 		return r.Hint
 	}
 	return ""
-}
-
-// unixMode turns a mode into the form of a step, and modeOf back.
-func unixMode(m fs.FileMode) uint32 {
-	u := uint32(m.Perm())
-	for bit, to := range specialBits() {
-		if m&to != 0 {
-			u |= bit
-		}
-	}
-	return u
-}
-
-func modeOf(u uint32) fs.FileMode {
-	m := fs.FileMode(u & 0o777)
-	for bit, to := range specialBits() {
-		if u&bit != 0 {
-			m |= to
-		}
-	}
-	return m
-}
-
-func specialBits() map[uint32]fs.FileMode {
-	return map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky}
 }
 
 // IsRefusal reports whether an error leaves a home as it is, for a reason that its owner can

@@ -115,7 +115,7 @@ func (o *overlay) take(s finding.Step) {
 		o.all[name] = &laid{gone: true}
 		return
 	}
-	e := &laid{info: facts.Info{Mode: modeOf(s.After.Mode), UID: s.After.UID, GID: s.After.GID, ModTime: o.now, Target: s.After.Target}}
+	e := &laid{info: facts.Info{Mode: facts.Permissions(s.After.Mode), UID: s.After.UID, GID: s.After.GID, ModTime: o.now, Target: s.After.Target}}
 	if old := o.all[name]; old != nil && !old.gone {
 		e.text = old.text
 	}
