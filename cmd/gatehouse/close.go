@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -318,13 +317,7 @@ func (a *app) leaveKeeper() error {
 	if err != nil {
 		return err
 	}
-	keeper := exec.Command("/proc/self/exe", "--config", path, "--quiet", keeperVerb)
-	keeper.Dir, keeper.Env = "/", []string{}
-	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := keeper.Start(); err != nil {
-		return err
-	}
-	return keeper.Process.Release()
+	return leave([]string{}, "--config", path, "--quiet", keeperVerb)
 }
 
 // keeperVerb is what close leaves behind where root has to take a trial back.

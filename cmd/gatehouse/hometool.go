@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -219,20 +216,16 @@ func changeHTTP(ctx context.Context, look func(homeWish) (homeState, error), bef
 
 // runHome has Home Assistant do something, by the verb for it.
 func runHome(ctx context.Context, config string, argv []string) ([]byte, error) {
-	args := append([]string{homeVerb}, argv...)
-	if _, err := os.Stat(config); err == nil {
-		path, err := filepath.Abs(config)
-		if err != nil {
-			return nil, err
-		}
-		args = append([]string{"--config", path}, args...)
-	} else {
+	args, err := configArgs(config)
+	if err != nil {
+		return nil, err
+	}
+	if args == nil {
 		return nil, errors.New("there is no configuration of Gatehouse by which Home Assistant could be asked: \"gatehouse setup\" makes one")
 	}
 	ctx, cancel := context.WithTimeout(ctx, restartTime+time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
-	cmd.Args[0] = "gatehouse" // as whoever lists processes sees it
-	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", keeperEnv(), time.Second
+	cmd := itself(ctx, keeperEnv(), append(append(args, homeVerb), argv...)...)
+	cmd.WaitDelay = time.Second
 	return cmd.CombinedOutput()
 }

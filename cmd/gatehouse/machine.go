@@ -112,18 +112,15 @@ func unitWord(word string) string {
 // confirms in time. It has nothing of this terminal, and under systemd nothing of this login:
 // what ends with a session must not end with it.
 func leaveFixKeeper(config, root string) error {
-	config, err := filepath.Abs(config)
-	if err != nil {
-		return err
-	}
 	exe, err := thisProgram()
 	if err != nil {
 		return err
 	}
-	args := []string{"--quiet", fixKeeperVerb, "--root", root}
-	if _, err := os.Stat(config); err == nil {
-		args = append([]string{"--config", config}, args...)
+	args, err := configArgs(config)
+	if err != nil {
+		return err
 	}
+	args = append(args, "--quiet", fixKeeperVerb, "--root", root)
 	if systemdRuns() && os.Geteuid() == 0 {
 		if run, err := lookPath("systemd-run"); err == nil {
 			cmd := exec.Command(run, append([]string{"--quiet", "--collect", "--property=Type=exec", "--property=Restart=on-failure", "--description=Takes back what Gatehouse changed, unless it is confirmed", "--", exe}, args...)...)
@@ -133,14 +130,37 @@ func leaveFixKeeper(config, root string) error {
 			}
 		}
 	}
-	keeper := exec.Command("/proc/self/exe", args...)
-	keeper.Args[0] = "gatehouse" // as whoever lists processes sees it
-	keeper.Dir, keeper.Env = "/", keeperEnv()
+	return leave(keeperEnv(), args...)
+}
+
+// itself is this program with other arguments, with nothing of whoever called us but env.
+func itself(ctx context.Context, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", args...)
+	cmd.Args[0] = "gatehouse" // as whoever lists processes sees it
+	cmd.Dir, cmd.Env = "/", env
+	return cmd
+}
+
+// leave starts what stays when this process is gone, with nothing of its terminal.
+func leave(env []string, args ...string) error {
+	keeper := itself(context.Background(), env, args...)
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := keeper.Start(); err != nil {
 		return err
 	}
 	return keeper.Process.Release()
+}
+
+// configArgs are the arguments that name the configuration; none where there is no such file.
+func configArgs(config string) ([]string, error) {
+	config, err := filepath.Abs(config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(config); err != nil {
+		return nil, nil
+	}
+	return []string{"--config", config}, nil
 }
 
 // keeperEnv is what the keeper has to know to find the same journal.
@@ -160,12 +180,13 @@ func trialUnit(config string) []finding.Step {
 	if err != nil || !systemdRuns() {
 		return nil
 	}
-	if config, err = filepath.Abs(config); err != nil {
+	args, err := configArgs(config)
+	if err != nil {
 		return nil
 	}
 	command := unitWord(exe)
-	if _, err := os.Stat(config); err == nil {
-		command += " --config " + unitWord(config)
+	for _, word := range args {
+		command += " " + unitWord(word)
 	}
 	const name = "gatehouse-trial.service"
 	text := trialText(command)
