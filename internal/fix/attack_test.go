@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"gatehouse/internal/facts"
@@ -283,11 +282,7 @@ func TestNothingBeginsWithoutAKeeper(t *testing.T) {
 			t.Errorf("it says %v", err)
 		}
 	})
-	for name, was := range before {
-		if now := snapshot(t, dir)[name]; now != was {
-			t.Errorf("%s is %s, and was %s", name, now, was)
-		}
-	}
+	asBefore(t, dir, before)
 }
 
 // A keeper that cannot take something back now tries again.
@@ -434,9 +429,7 @@ func TestWhatEndsAfterItsRestartIsTakenBack(t *testing.T) {
 			t.Errorf("it says %v", err)
 		}
 	})
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 func TestMaskedDiffShowsNoValueWithoutAName(t *testing.T) {
@@ -469,9 +462,7 @@ func TestAccountsAreLeftWhileTheyChange(t *testing.T) {
 	if _, err := x.Apply(t.Context(), []finding.Fix{f}); err == nil || !strings.Contains(err.Error(), "changing accounts") {
 		t.Errorf("it says %v", err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("it changed:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -531,9 +522,7 @@ func TestTrialEndsBesideAPageThatCannotBeRead(t *testing.T) {
 			t.Error("something was begun, though it is not known how the journal stands")
 		}
 	})
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 // A program with capabilities keeps them, or is left alone.

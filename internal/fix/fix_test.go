@@ -72,6 +72,14 @@ func snapshot(t interface {
 	return all
 }
 
+// asBefore makes sure that a tree shows what it showed.
+func asBefore(t *testing.T, dir string, before map[string]string) {
+	t.Helper()
+	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
+		t.Errorf("not as before:\n%s", diff)
+	}
+}
+
 // home is a small tree on the disk.
 func home(t *testing.T) string {
 	t.Helper()
@@ -157,9 +165,7 @@ func TestApplyDoesWhatThePlanSaysAndUndoTakesItBackExactly(t *testing.T) {
 	if _, err := x.Undo(done.N); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 	if _, err := x.Undo(done.N); !IsRefusal(err) {
 		t.Errorf("undone twice: %v", err)
 	}
@@ -174,9 +180,7 @@ func TestWhatFailsItsProofIsTakenBack(t *testing.T) {
 	if !errors.As(err, &back) || !strings.Contains(err.Error(), "test.everything is not proved") {
 		t.Errorf("it says %v", err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 // The child of TestKilledAnywhere: it applies (and undoes) a fix, and dies at the n-th write.
@@ -360,9 +364,7 @@ func TestUndoLeavesWhatSomebodyElseChanged(t *testing.T) {
 	if _, err := x.Undo(done.N); !IsRefusal(err) || !strings.Contains(err.Error(), "/etc/ssh/sshd_config was changed by somebody else") {
 		t.Errorf("it says %v", err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("it changed:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 func TestUndoNamesTheLaterFixOfTheSameFile(t *testing.T) {
@@ -403,9 +405,7 @@ func TestWhatChangedSinceThePlanIsNotTouched(t *testing.T) {
 	if _, err := x.Apply(t.Context(), []finding.Fix{f}); !IsRefusal(err) || !strings.Contains(err.Error(), "has changed since it was looked at") {
 		t.Errorf("it says %v", err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("it changed:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 // A link that leads out of the root, a hard link, a file of somebody else's program, a path
@@ -458,9 +458,7 @@ func TestNothingIsWrittenElsewhere(t *testing.T) {
 	if err := errors.Join(os.Remove(filepath.Join(dir, "srv/a")), os.Rename(filepath.Join(dir, "srv/b"), filepath.Join(dir, "srv/a"))); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("it changed:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 	for _, file := range []string{outside, filepath.Join(other, "deep")} {
 		if text, err := os.ReadFile(file); err != nil || strings.Contains(string(text), "ours") {
 			t.Errorf("%s says %q", file, text)
@@ -512,9 +510,7 @@ func TestWhatItsProgramDoesNotTakeIsTakenBack(t *testing.T) {
 	if !errors.As(err, &back) || !strings.Contains(err.Error(), "it does not like that") {
 		t.Errorf("it says %v", err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 	if want := []string{"sshd -t", "sshd -t"}; !slices.Equal(p.ran, want) {
 		t.Errorf("ran %q, want %q: nothing was reloaded, so nothing has to be again", p.ran, want)
 	}
@@ -658,9 +654,7 @@ func TestKeeperTakesBackWhatWasInterrupted(t *testing.T) {
 	if err := <-kept; err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, snapshot(t, dir)); diff != "" {
-		t.Errorf("not as before:\n%s", diff)
-	}
+	asBefore(t, dir, before)
 }
 
 func TestJournalOfSomebodyElseIsNotBelieved(t *testing.T) {
