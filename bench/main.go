@@ -37,6 +37,7 @@ type plan struct {
 	hookRest    time.Duration // between two rounds of these
 	refreshes   int           // of one round
 	pings       int           // of one WebSocket latency round
+	visits      int           // of a known device in one round of a siege
 	starts      int
 	audits      int // of this machine and of a made-up tree
 	auditFiles  int // in that
@@ -56,6 +57,8 @@ func main() {
 		audits = flag.Int("audits", 3, "how often each audit is measured")
 		files  = flag.Int("files", 1_000_000, "files of the made-up tree that is audited")
 		once   = flag.String("once", "", "run the program that follows, and write to this file what it used (used by the bench itself)")
+		siege  = flag.String("siege", "", "try to log in at this address again and again, and nothing else (used by the bench itself)")
+		pace   = flag.Int("pace", 0, "attempts a second of a siege; 0: as many as go (used by the bench itself)")
 		behind = flag.String("upstream", "", "serve the small home on this address and nothing else (used by the bench itself)")
 	)
 	flag.Parse()
@@ -65,13 +68,17 @@ func main() {
 		exitOn(runUpstream(ctx, *behind))
 		return
 	}
+	if *siege != "" {
+		exitOn(runSiege(ctx, *siege, *pace))
+		return
+	}
 	if *once != "" {
 		exitOn(runOnce(ctx, *once, flag.Args()))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, visits: 1000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
 	if *quick {
-		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, starts: 1, audits: 1, auditFiles: 20_000}
+		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, visits: 200, starts: 1, audits: 1, auditFiles: 20_000}
 	}
 	dir := *keep
 	if dir == "" {
@@ -225,6 +232,9 @@ func measure(ctx context.Context, p plan, binary, dir string) (*result, error) {
 		n, err := t.dialer(gate).flood(ctx, 8, 8, p.each)
 		return sample{requests: n, perSecond: float64(n) / p.each.Seconds()}, err
 	}); err != nil {
+		return nil, err
+	}
+	if err := r.besiege(ctx, p, targets[1:], self, dir); err != nil {
 		return nil, err
 	}
 	for _, t := range targets[1:] {

@@ -29,6 +29,7 @@ type result struct {
 	gate                        *gate
 	http1, http2, socket, flood []row
 	hook, refresh               []row
+	calm, paced, absorbed       []row // of a known device without and under a siege; of a siege that is not paced
 	idle, after                 []memory
 }
 
@@ -60,6 +61,13 @@ func (r *result) table() string {
 		f := r.flood[i]
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.0f | %.2f | %s |\n", s.name, us(s.p50), us(s.p99), us(s.p99-r.socket[0].p99),
 			f.perSecond, f.perSecond/base.perSecond, cpuText(f.sample))
+	}
+	fmt.Fprintf(&b, "\nA known device, %d requests a round with a little rest between them, before and while %d wrong logins a second come from %d addresses, each on a connection of its own; and how many of them a second are taken where as many come as can:\n\n",
+		r.plan.visits, siegePace, siegeAddresses)
+	b.WriteString("| target | p50 | p99 | p50 under it | p99 under it | × at p99 | attempts/s | CPU µs an attempt |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	for i, s := range r.calm {
+		u, a := r.paced[i], r.absorbed[i]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.2f | %.0f | %s |\n", s.name, us(s.p50), us(s.p99), us(u.p50), us(u.p99), float64(u.p99)/float64(s.p99), a.perSecond, cpuText(a.sample))
 	}
 	b.WriteString("\n| memory (RSS, MB) |")
 	for _, m := range r.idle {
