@@ -544,7 +544,7 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 		doc.Waiting = append(doc.Waiting, waitingRow{w.Name, w.Addr, w.Door, stamp(w.Asked)})
 	}
 	for _, b := range s.guard.Bans() {
-		doc.Bans = append(doc.Bans, banRow{b.Source.String(), stamp(b.Until)})
+		doc.Bans = append(doc.Bans, banRow{b.Prefix.String(), stamp(b.Until)})
 	}
 	maps.Copy(doc.Counts, s.gateway.Counts())
 	s.refused.into(doc.Counts)

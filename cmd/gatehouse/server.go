@@ -84,11 +84,11 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	}()
 	s.guard = guard.New(guard.Config{
 		Threshold: c.Guard.Threshold, Window: time.Duration(c.Guard.Window), Ban: time.Duration(c.Guard.Ban),
-		Banned: func(source netip.Addr, until time.Time) {
-			s.emit(event.Event{Kind: event.Banned, Addr: source.String(), Detail: "until " + stamp(until)})
+		Banned: func(b guard.Ban) {
+			s.emit(event.Event{Kind: event.Banned, Addr: b.Prefix.Addr().String(), Detail: "until " + stamp(b.Until)})
 		},
-		Slowed: func(account string, until time.Time) {
-			s.emit(event.Event{Kind: event.AccountSlowed, Detail: account + " until " + stamp(until)})
+		Slowed: func(a guard.Slowing) {
+			s.emit(event.Event{Kind: event.AccountSlowed, Detail: a.Account + " until " + stamp(a.Until)})
 		},
 	})
 	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
@@ -109,7 +109,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	rpID, origins := passkeyHome(c, s.doors)
 	s.identity, err = identity.New(ctx, identity.Config{
 		Ledger: p.ledger, RPID: rpID, Origins: origins, Event: s.emit, Log: p.log, Slow: s.guard.Slow,
-		Fail:        func(v identity.Visit, account string) { s.guard.Fail(v.Addr, account) },
+		Fail: func(v identity.Visit, account string) {
+			s.guard.Fail(guard.Failure{Addr: v.Addr, Kind: guard.SignIn, Account: account, Door: string(v.Door)})
+		},
 		SessionIdle: time.Duration(c.Policy.SessionIdle), SessionMax: time.Duration(c.Policy.SessionMax),
 	})
 	if err != nil {

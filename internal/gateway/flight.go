@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -244,6 +245,11 @@ func (f *flight) guarded() *refusal {
 		return nil
 	}
 	return &refusal{why: "not listened to for now"}
+}
+
+// failed counts a failure of this source, and of an account if it names one.
+func (f *flight) failed(kind guard.Kind, account string) {
+	f.gw.Guard.Fail(guard.Failure{Addr: f.addr, Kind: kind, Account: account, Door: string(f.door.Name()), What: string(f.route)})
 }
 
 // decide asks the policy.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
 )
@@ -90,7 +91,7 @@ func TestEveryRefusalLooksAlike(t *testing.T) {
 		}
 	}
 	for range 6 {
-		h.guard.Fail(visit().Addr, "")
+		h.guard.Fail(guard.Failure{Addr: visit().Addr, Kind: guard.SignIn})
 	}
 	if got := same(s.do(request{path: "/api/states"})); got != first {
 		t.Errorf("not being listened to differs:\n%s\nfrom\n%s", got, first)
@@ -292,7 +293,7 @@ func TestBanPassesKnownDevices(t *testing.T) {
 	h := newHouse(t)
 	b := h.owner().loggedIn("demo", "demo")
 	for range 5 {
-		h.guard.Fail(visit().Addr, "")
+		h.guard.Fail(guard.Failure{Addr: visit().Addr, Kind: guard.SignIn})
 	}
 	b.wants(b.get("/api/states"), http.StatusOK)
 	s := h.stranger()

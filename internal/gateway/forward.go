@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -87,7 +88,7 @@ func (f *flight) heard(status int) {
 	f.foundBearer(status)
 	byName := f.decision.Reason == policy.ReasonSigned || f.decision.Reason == policy.ReasonSource && f.signedByHA
 	if byName && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		f.gw.Guard.Fail(f.addr, "")
+		f.failed(guard.HASigned, "")
 	}
 }
 

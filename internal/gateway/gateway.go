@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha/client"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -68,7 +69,7 @@ type Pages interface {
 // Guard says who is not listened to any more.
 type Guard interface {
 	Listens(netip.Addr) bool
-	Fail(addr netip.Addr, account string)
+	Fail(guard.Failure)
 }
 
 // Users asks Home Assistant whose an access token is, and takes back a sign-in.

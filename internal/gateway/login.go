@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -283,7 +284,7 @@ func (f *flight) learnLogin(status int, body []byte) {
 		}
 	case ha.LoginWrong:
 		f.emit(event.HALoginFailed, "")
-		f.gw.Guard.Fail(f.addr, haAccount(step.Username))
+		f.failed(guard.HALogin, haAccount(step.Username))
 	}
 }
 
@@ -311,7 +312,7 @@ func (f *flight) learnToken(status int, body []byte) *refusal {
 	case status == http.StatusOK && !own && !f.login.ours && f.decision.Reason == policy.ReasonHome:
 		return f.foundLogin(ctx, body)
 	case status >= 400 && !own && !f.login.ours:
-		f.gw.Guard.Fail(f.addr, "")
+		f.failed(guard.HAToken, "")
 		return nil
 	case status == http.StatusBadRequest && t.Grant == "refresh_token":
 		return f.must(f.gw.Identity.ForgetRefresh(ctx, t.RefreshToken))

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -229,7 +230,7 @@ func (f *flight) open(ctx context.Context, s *socket, token string) bool {
 	if said, err := ha.ParseAuthMessage(answer); err != nil || said.Type != "auth_ok" {
 		conn.CloseNow()
 		if !f.isKnown() {
-			f.gw.Guard.Fail(f.addr, "")
+			f.failed(guard.HASocket, "")
 		}
 		if !f.byToken { // an app would take its sign-in for gone; its next refresh says so, if it is
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)

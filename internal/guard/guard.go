@@ -22,7 +22,9 @@
 package guard
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,16 +41,28 @@ const maxAccount = 256
 
 // Config says when the guard acts. Zero fields take the defaults named.
 type Config struct {
-	Threshold  int              // failures before a source or account is acted on; 5
-	Window     time.Duration    // how long a failure counts; 10 min
-	Ban        time.Duration    // how long a source is not listened to; 10 min
-	MaxSources int              // how many sources are remembered; 16384
-	Now        func() time.Time // the clock; time.Now
+	Threshold     int              // failures within Window before a source or account is acted on; 5
+	Window        time.Duration    // how long a failure counts; 10 min
+	Ban           time.Duration    // how long a source is not listened to the first time; 10 min
+	MaxBan        time.Duration    // the longest ban; 7 days
+	LongThreshold int              // failures within LongWindow, however slow, before a source or account is acted on; 20
+	LongWindow    time.Duration    // 7 days
+	Overall       int              // failures of all sources within Window before unknown ones are met warily; 50
+	MaxSources    int              // how many sources are remembered, and how many accounts; 16384
+	Now           func() time.Time // the clock; time.Now
 
-	// Banned and Slowed, where set, are told once when a source or an account (as it
-	// was typed, shortened) is acted on, and until when. They are called by Fail, with no lock held.
-	Banned func(source netip.Addr, until time.Time)
-	Slowed func(account string, until time.Time)
+	// Shared, where set, says why many are behind an address (this machine's own, a
+	// router's, a bridge's): it is never banned. "" says that nothing is known of that.
+	// It is asked with no lock held, when a ban is due.
+	Shared func(netip.Addr) (why string)
+
+	// These, where set, are told once when a source or an account is acted on, when too
+	// much fails overall, and when an address turns out to be shared, or is no longer.
+	// They are called with no lock held.
+	Banned  func(Ban)
+	Slowed  func(Slowing)
+	Wary    func(Wariness)
+	Sharing func(Sharing)
 }
 
 // Guard counts. It is safe for use by several goroutines.
@@ -56,72 +70,72 @@ type Guard struct {
 	cfg Config
 
 	mu       sync.Mutex
+	words    *words
 	sources  *counters[netip.Addr]
 	accounts *counters[string]
 }
 
 // New returns a guard that has seen nothing yet.
 func New(cfg Config) *Guard {
-	if cfg.Threshold <= 0 {
-		cfg.Threshold = 5
-	}
-	if cfg.Window <= 0 {
-		cfg.Window = 10 * time.Minute
-	}
-	if cfg.Ban <= 0 {
-		cfg.Ban = 10 * time.Minute
-	}
-	if cfg.MaxSources <= 0 {
-		cfg.MaxSources = 16384
-	}
+	cfg.Threshold = cmp.Or(max(0, cfg.Threshold), 5)
+	cfg.Window = cmp.Or(max(0, cfg.Window), 10*time.Minute)
+	cfg.Ban = cmp.Or(max(0, cfg.Ban), 10*time.Minute)
+	cfg.MaxBan = max(cfg.Ban, cmp.Or(max(0, cfg.MaxBan), 7*24*time.Hour))
+	cfg.LongThreshold = max(cfg.Threshold, cmp.Or(max(0, cfg.LongThreshold), 20))
+	cfg.LongWindow = max(cfg.Window, cmp.Or(max(0, cfg.LongWindow), 7*24*time.Hour))
+	cfg.Overall = cmp.Or(max(0, cfg.Overall), 50)
+	cfg.MaxSources = cmp.Or(max(0, cfg.MaxSources), 16384)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	return &Guard{
 		cfg:      cfg,
+		words:    newWords(),
 		sources:  newCounters[netip.Addr](cfg.MaxSources),
 		accounts: newCounters[string](cfg.MaxSources),
 	}
 }
 
-// Fail counts a failure of a source and, if account is not empty, of an account
-// (a name as it was typed; case and surrounding spaces do not matter).
-func (g *Guard) Fail(addr netip.Addr, account string) {
-	source, account := Source(addr), key(account)
-	banned, slowed := g.fail(source, account, g.cfg.Now())
+// Fail counts a failure of a source and, if it names one, of an account (case and
+// surrounding spaces do not matter).
+func (g *Guard) Fail(f Failure) {
+	now := g.cfg.Now()
+	banned, slowed := g.fail(f, Source(f.Addr), key(f.Account), now)
 	if !banned.IsZero() && g.cfg.Banned != nil {
-		g.cfg.Banned(source, banned)
+		g.cfg.Banned(Ban{Prefix: unit(f.Addr), Addr: f.Addr, Since: now, Until: banned, By: ByFailures, Kind: f.Kind, Why: f.Kind.Sentence()})
 	}
 	if !slowed.IsZero() && g.cfg.Slowed != nil {
-		g.cfg.Slowed(account, slowed)
+		g.cfg.Slowed(Slowing{Account: key(f.Account), Until: slowed, Why: f.Kind.Sentence()})
 	}
 }
 
 // fail returns until when the source is banned and the account slowed by this
 // failure; the zero time where it was not the one too many.
-func (g *Guard) fail(source netip.Addr, account string, now time.Time) (banned, slowed time.Time) {
+func (g *Guard) fail(f Failure, source netip.Addr, account string, now time.Time) (banned, slowed time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if source.IsValid() {
-		if c := g.sources.get(source, now); !now.Before(c.until) && c.fail(now, g.cfg, g.cfg.Ban) {
+		c := g.sources.get(source, now)
+		if w := g.words.of(f.Addr.Unmap().WithZone(""), now); w == nil && !now.Before(c.until) && g.act(c, now, g.cfg.MaxBan) {
 			banned = c.until
 		}
 	}
 	if account != "" {
-		if c := g.accounts.get(account, now); !now.Before(c.until) && g.slow(c, now) {
+		if c := g.accounts.get(account, now); !now.Before(c.until) && g.act(c, now, MaxSlow) {
 			slowed = c.until
 		}
 	}
 	return banned, slowed
 }
 
-// slow counts a failure of an account that is not slowed now.
-func (g *Guard) slow(c *counter, now time.Time) bool {
+// act counts a failure of a source or account that is not acted on now; each time
+// it takes twice as long, up to longest.
+func (g *Guard) act(c *counter, now time.Time, longest time.Duration) bool {
 	c.level = c.levelAt(now)
-	if !c.fail(now, g.cfg, min(g.cfg.Ban<<c.level, MaxSlow)) {
+	if !c.fail(now, g.cfg, min(g.cfg.Ban<<c.level, longest)) {
 		return false
 	}
-	if g.cfg.Ban<<c.level < MaxSlow {
+	if g.cfg.Ban<<c.level < longest {
 		c.level++
 	}
 	return true
@@ -134,11 +148,23 @@ func (g *Guard) Listens(addr netip.Addr) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := g.cfg.Now()
+	if w := g.words.of(addr.Unmap().WithZone(""), now); w != nil {
+		return w.allowed
+	}
 	c, ok := g.sources.peek(Source(addr))
-	return !ok || !g.cfg.Now().Before(c.until)
+	return !ok || !now.Before(c.until)
 }
 
-// Succeed forgives the failures of a source that has shown who it is.
+// Seen says that a known device comes from an address. Call it once for each
+// connection, or each minute of one.
+func (g *Guard) Seen(addr netip.Addr, device string) {}
+
+// KnownFrom reports whether a known device was seen within a prefix lately.
+func (g *Guard) KnownFrom(p netip.Prefix) bool { return false }
+
+// Succeed forgives the failures of a source from which a known device has shown
+// who it is. It forgives no account, and lifts no ban.
 func (g *Guard) Succeed(addr netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,35 +181,174 @@ func (g *Guard) Slow(account string) bool {
 	return ok && g.cfg.Now().Before(c.until)
 }
 
-// Unban listens to a source again and forgets its failures.
-func (g *Guard) Unban(addr netip.Addr) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.sources.drop(Source(addr))
-}
-
-// Ban is a source that is not listened to.
-type Ban struct {
-	Source netip.Prefix // one IPv4 address, or a /64
-	Until  time.Time
-}
-
-// Bans returns the sources that are not listened to now, in no order.
-func (g *Guard) Bans() []Ban {
+// Ban has nobody of a prefix listened to until a time, or until the owner lifts it
+// if that is zero. Of what the owner said of prefixes that cover each other the
+// most specific holds, of the same prefix what was said last.
+func (g *Guard) Ban(p netip.Prefix, until time.Time, why string) error {
 	now := g.cfg.Now()
+	if !until.IsZero() && !now.Before(until) {
+		return ErrPast
+	}
+	return g.say(word{prefix: p, since: now, until: until, why: why})
+}
+
+// Allow never has a prefix banned for what its addresses do; who comes from there
+// still has to sign in.
+func (g *Guard) Allow(p netip.Prefix, why string) error {
+	return g.say(word{prefix: p, allowed: true, since: g.cfg.Now(), why: why})
+}
+
+func (g *Guard) say(w word) (err error) {
+	if w.prefix, err = tidy(w.prefix); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var bans []Ban
-	for addr, e := range g.sources.byKey {
-		if c := e.Value.(*entry[netip.Addr]).counter; now.Before(c.until) {
-			bits := 32
-			if addr.Is6() {
-				bits = 64
-			}
-			bans = append(bans, Ban{Source: netip.PrefixFrom(addr, bits), Until: c.until})
+	return g.words.say(w)
+}
+
+// Disallow takes back an allowance of exactly this prefix; false if there is none.
+func (g *Guard) Disallow(p netip.Prefix) bool {
+	p, err := tidy(p)
+	if err != nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := g.words.by[p]
+	return w != nil && w.allowed && g.words.drop(p)
+}
+
+// Unban lifts every ban that a prefix covers or is covered by, and forgets what the
+// sources failed at. It returns what it lifted.
+func (g *Guard) Unban(p netip.Prefix) (lifted []Ban) {
+	p, err := tidy(p)
+	if err != nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, b := range g.bans(g.cfg.Now()) {
+		if !b.Prefix.Overlaps(p) {
+			continue
+		}
+		lifted = append(lifted, b)
+		if b.By == ByOwner {
+			g.words.drop(b.Prefix)
+		} else {
+			g.sources.drop(b.Prefix.Addr())
 		}
 	}
+	return lifted
+}
+
+// Bans returns what is not listened to now, in order of the prefix.
+func (g *Guard) Bans() []Ban {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bans(g.cfg.Now())
+}
+
+func (g *Guard) bans(now time.Time) (bans []Ban) {
+	for addr, e := range g.sources.byKey {
+		if c := e.Value.(*entry[netip.Addr]).counter; now.Before(c.until) {
+			bans = append(bans, Ban{Prefix: unit(addr), Until: c.until, Level: c.level, By: ByFailures})
+		}
+	}
+	for p, w := range g.words.by {
+		if !w.allowed && w.holds(now) {
+			bans = append(bans, Ban{Prefix: p, Since: w.since, Until: w.until, By: ByOwner, Why: w.why})
+		}
+	}
+	slices.SortFunc(bans, func(a, b Ban) int { return a.Prefix.Compare(b.Prefix) })
 	return bans
+}
+
+// Allowed returns what the owner allowed, in order of the prefix.
+func (g *Guard) Allowed() (all []Allowance) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for p, w := range g.words.by {
+		if w.allowed {
+			all = append(all, Allowance{Prefix: p, Since: w.since, Why: w.why})
+		}
+	}
+	slices.SortFunc(all, func(a, b Allowance) int { return a.Prefix.Compare(b.Prefix) })
+	return all
+}
+
+// Explain says why an address is, or is not, listened to.
+func (g *Guard) Explain(addr netip.Addr) Explanation {
+	x := Explanation{Addr: addr, CountedAs: unit(addr), Threshold: g.cfg.Threshold, LongLimit: g.cfg.LongThreshold, Kinds: map[Kind]int{}, Last: []Note{}, Known: []Device{}}
+	for _, b := range g.Bans() {
+		if b.Prefix.Contains(addr.Unmap().WithZone("")) {
+			x.Banned, x.Prefix, x.Since, x.Until, x.Level, x.By, x.Why = !g.Listens(addr), b.Prefix, b.Since, b.Until, b.Level, b.By, b.Why
+		}
+	}
+	return x
+}
+
+// Status says how the guard stands.
+func (g *Guard) Status() Status {
+	return Status{Bans: len(g.Bans()), Allowed: len(g.Allowed()), Slowed: []Slowing{}, Shared: []Sharing{}, Threshold: g.cfg.Threshold,
+		Window: seconds(g.cfg.Window), Ban: seconds(g.cfg.Ban), MaxBan: seconds(g.cfg.MaxBan), LongThreshold: g.cfg.LongThreshold,
+		LongWindow: seconds(g.cfg.LongWindow), Overall: g.cfg.Overall, MaxSources: g.cfg.MaxSources}
+}
+
+// Records returns all that is to be kept over a restart.
+func (g *Guard) Records() (records []Record) {
+	for _, b := range g.Bans() {
+		r := Record{Type: "source", Key: b.Prefix.String(), Level: b.Level, Since: b.Since, Until: b.Until, By: b.By, Kind: b.Kind, Why: b.Why}
+		if b.By == ByOwner {
+			r.Type = "ban"
+		}
+		records = append(records, r)
+	}
+	for _, a := range g.Allowed() {
+		records = append(records, Record{Type: "allow", Key: a.Prefix.String(), Since: a.Since, Why: a.Why})
+	}
+	return records
+}
+
+// Changes returns the records that changed since it was called last; with all it
+// returns every record there is, and what is kept and not among them is to be forgotten.
+func (g *Guard) Changes() (records []Record, all bool) { return g.Records(), true }
+
+// Restore takes back what Records or Changes returned earlier, before the guard is
+// used. A record that cannot be is left out; dropped says how many.
+func (g *Guard) Restore(records []Record) (dropped int) {
+	for _, r := range records {
+		p, err := netip.ParsePrefix(r.Key)
+		switch {
+		case err != nil:
+		case r.Type == "ban":
+			err = g.Ban(p, r.Until, r.Why)
+		case r.Type == "allow":
+			err = g.Allow(p, r.Why)
+		case r.Type == "source":
+			g.mu.Lock()
+			c := g.sources.get(p.Addr(), g.cfg.Now())
+			c.until, c.level = r.Until, r.Level
+			g.mu.Unlock()
+		}
+		if err != nil {
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// Recheck asks Config.Shared about the bans that stand, and lifts those of addresses
+// that many are behind. Call it now and then: addresses of this machine change.
+func (g *Guard) Recheck() {}
+
+// unit returns what an address is counted as: its Source, as a prefix.
+func unit(addr netip.Addr) netip.Prefix {
+	addr = Source(addr)
+	if addr.Is6() {
+		return netip.PrefixFrom(addr, 64)
+	}
+	return netip.PrefixFrom(addr, addr.BitLen())
 }
 
 // Source returns what an address is counted as: itself if it is IPv4 (also mapped

@@ -21,7 +21,7 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func fail(g *Guard, n int, source, account string) {
 	for range n {
-		g.Fail(addr(source), account)
+		g.Fail(Failure{Addr: addr(source), Account: account, Kind: SignIn})
 	}
 }
 
@@ -61,18 +61,18 @@ func TestWindowAndBan(t *testing.T) {
 		t.Error("a success forgave nothing")
 	}
 	fail(g, 1, "203.0.113.7", "")
-	if len(g.Bans()) != 1 || g.Bans()[0].Source != netip.MustParsePrefix("203.0.113.7/32") || !g.Bans()[0].Until.Equal(c.now.Add(10*time.Minute)) {
+	if len(g.Bans()) != 1 || g.Bans()[0].Prefix != netip.MustParsePrefix("203.0.113.7/32") || !g.Bans()[0].Until.Equal(c.now.Add(20*time.Minute)) {
 		t.Errorf("bans are %v", g.Bans())
 	}
 	g.Succeed(a)
 	if g.Listens(a) {
 		t.Error("a success lifted a ban")
 	}
-	g.Unban(a)
+	g.Unban(unit(a))
 	if !g.Listens(a) || len(g.Bans()) != 0 {
 		t.Error("not unbanned")
 	}
-	g.Unban(addr("192.0.2.1")) // never seen
+	g.Unban(netip.MustParsePrefix("192.0.2.1/32")) // never seen
 }
 
 func TestSource(t *testing.T) {
@@ -91,29 +91,29 @@ func TestSource(t *testing.T) {
 	}
 	g, _ := newTest()
 	for n := range 5 {
-		g.Fail(addr(fmt.Sprintf("2001:db8::%x", n+1)), "")
+		g.Fail(Failure{Addr: addr(fmt.Sprintf("2001:db8::%x", n+1)), Account: "", Kind: SignIn})
 	}
 	if g.Listens(addr("2001:db8::ffff")) || !g.Listens(addr("2001:db8:0:1::1")) {
 		t.Error("a /64 is not one source")
 	}
-	if got := g.Bans(); len(got) != 1 || got[0].Source != netip.MustParsePrefix("2001:db8::/64") {
+	if got := g.Bans(); len(got) != 1 || got[0].Prefix != netip.MustParsePrefix("2001:db8::/64") {
 		t.Errorf("bans are %v", got)
 	}
 	if g.Listens(netip.Addr{}) {
 		t.Error("listens to no address")
 	}
-	g.Fail(netip.Addr{}, "olga") // counts for the account alone
+	g.Fail(Failure{Addr: netip.Addr{}, Account: "olga", Kind: SignIn}) // counts for the account alone
 }
 
 func TestSlow(t *testing.T) {
 	g, c := newTest()
 	for n := range 4 {
-		g.Fail(addr(fmt.Sprintf("198.51.100.%d", n)), "olga")
+		g.Fail(Failure{Addr: addr(fmt.Sprintf("198.51.100.%d", n)), Account: "olga", Kind: SignIn})
 	}
 	if g.Slow("olga") || g.Slow("anna") || g.Slow("") {
 		t.Error("slow after four")
 	}
-	g.Fail(addr("198.51.100.5"), " OLGA ")
+	g.Fail(Failure{Addr: addr("198.51.100.5"), Account: " OLGA ", Kind: SignIn})
 	if !g.Slow("Olga") || g.Slow("anna") {
 		t.Error("not slow after five from five addresses")
 	}
@@ -132,12 +132,12 @@ func TestSlow(t *testing.T) {
 			t.Errorf("slow for more than %v", want)
 		}
 		for n := range 5 {
-			g.Fail(addr(fmt.Sprintf("198.51.100.%d", n)), "olga")
+			g.Fail(Failure{Addr: addr(fmt.Sprintf("198.51.100.%d", n)), Account: "olga", Kind: SignIn})
 		}
 	}
 	c.pass(MaxSlow + 3*calm) // three quiet days take three doublings back: 1280, 640, 320
 	for n := range 5 {
-		g.Fail(addr(fmt.Sprintf("192.0.2.%d", n)), "olga")
+		g.Fail(Failure{Addr: addr(fmt.Sprintf("192.0.2.%d", n)), Account: "olga", Kind: SignIn})
 	}
 	c.pass(320 * time.Minute)
 	if g.Slow("olga") {
@@ -158,7 +158,7 @@ func TestGuessesADay(t *testing.T) {
 		for range 10 {
 			if !g.Slow("olga") {
 				guesses++
-				g.Fail(addr(fmt.Sprintf("2001:db8:%x:%x::1", guesses>>16, guesses&0xffff)), "olga")
+				g.Fail(Failure{Addr: addr(fmt.Sprintf("2001:db8:%x:%x::1", guesses>>16, guesses&0xffff)), Account: "olga", Kind: SignIn})
 			}
 		}
 		c.pass(time.Minute)
@@ -175,13 +175,13 @@ func TestTold(t *testing.T) {
 	var slowed []string
 	var g *Guard
 	g = New(Config{Now: func() time.Time { return c.now },
-		Banned: func(a netip.Addr, until time.Time) {
-			banned = append(banned, a)
-			if g.Listens(a) || !until.Equal(c.now.Add(10*time.Minute)) { // and no lock is held
+		Banned: func(b Ban) {
+			banned = append(banned, b.Addr)
+			if until := b.Until; g.Listens(b.Addr) || !until.Equal(c.now.Add(10*time.Minute)) { // and no lock is held
 				t.Errorf("told too early, until %v", until)
 			}
 		},
-		Slowed: func(a string, until time.Time) { slowed = append(slowed, a) },
+		Slowed: func(s Slowing) { slowed = append(slowed, s.Account) },
 	})
 	fail(g, 20, "203.0.113.7", "Olga")
 	if len(banned) != 1 || banned[0] != addr("203.0.113.7") || len(slowed) != 1 || slowed[0] != "olga" {
@@ -197,7 +197,7 @@ func TestFlood(t *testing.T) {
 		fail(g, 5, fmt.Sprintf("203.0.113.%d", n), fmt.Sprint("account", n))
 	}
 	for n := range 10000 {
-		g.Fail(addr(fmt.Sprintf("10.%d.%d.1", n>>8, n&0xff)), fmt.Sprint(n))
+		g.Fail(Failure{Addr: addr(fmt.Sprintf("10.%d.%d.1", n>>8, n&0xff)), Account: fmt.Sprint(n), Kind: SignIn})
 	}
 	if n, m := len(g.sources.byKey), len(g.accounts.byKey); n != 100 || m != 100 || g.sources.age.Len() != 100 {
 		t.Errorf("%d sources and %d accounts are remembered", n, m)
@@ -222,7 +222,7 @@ func TestFlood(t *testing.T) {
 func BenchmarkListens(b *testing.B) {
 	g := New(Config{})
 	a := addr("2001:db8::1")
-	g.Fail(a, "")
+	g.Fail(Failure{Addr: a, Account: "", Kind: SignIn})
 	b.ReportAllocs()
 	for b.Loop() {
 		g.Listens(a)
