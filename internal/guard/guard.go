@@ -1,31 +1,88 @@
 // Package guard counts failures and says who is not listened to any more.
 //
-// It is pure: it reads no clock but the one it is given, stores nothing and
-// starts nothing. Counters live in memory and are gone after a restart, which
-// costs an attacker one restart and the owner nothing.
+// It is pure: it reads no clock but the one it is given, stores nothing and starts
+// nothing. What is to be kept over a restart comes out as records. Decisions taken here:
 //
-// Decisions taken here:
+// # Sources
+//
 //   - A source is an IPv4 address, or the /64 of an IPv6 address, which one
 //     customer holds. IPv4-mapped IPv6 addresses count as the IPv4 address.
-//   - A source that failed Threshold times within Window is not listened to for
-//     Ban. Failures during a ban neither count nor prolong it.
-//   - A success forgives the source's failures; it does not lift a ban, which it
-//     could not have passed.
-//   - An account is slowed, never locked: Slow says that codes for it are refused
-//     to unknown devices (the caller knows which devices are known). Every time an
-//     account reaches the threshold again it is slowed for twice as long, up to
-//     MaxSlow; a quiet day takes one doubling back. With the defaults somebody who
-//     guesses six digits from ever new addresses gets about five guesses a day.
-//   - Memory is bounded: at most MaxSources sources and as many accounts. Who has
-//     been quiet longest is forgotten first, and whoever is banned or slowed last,
-//     so that a flood of addresses cannot wash out a ban.
+//   - A source that failed Threshold times within Window is banned: not listened to
+//     for Ban. Beside that runs a long count, which loses one failure every
+//     LongWindow/LongThreshold: so somebody who tries every ten minutes is banned
+//     within hours. Failures during a ban neither count nor prolong it.
+//   - Every further ban takes twice as long, up to MaxBan; a quiet day takes one
+//     doubling back. Bans end by themselves.
+//   - A success of a known device forgives its source what it failed at, and once a
+//     day some of the long count, and no account anything: somebody with a device of
+//     their own cannot wipe what they did to others. It lifts no ban.
+//   - Bans grow over IPv6: three /64 of a /56 that were banned within a day ban the
+//     /56, and nine in a /48, or three /56, the /48. So do three and nine times a
+//     source's failures within Window that came from all over it, each network
+//     keeping below its own threshold. Growth stops at a /48, beyond which there are
+//     whole providers, and there is none in what the Internet does not route, where
+//     a /48 is the home itself. Somebody with a whole /32 meets the overall count.
+//
+// # Accounts, and everybody together
+//
+//   - An account is slowed, never locked: Slow says that codes for it are refused to
+//     unknown devices (the caller knows which are known). The thresholds are those of
+//     sources, the time up to MaxSlow. With the defaults somebody who guesses six
+//     digits from ever new addresses gets about five guesses a day.
+//   - Overall failures within Window, from wherever and at whatever, make the guard
+//     wary until a window with fewer has passed: a source from which no known device
+//     came within a week has two failures instead of five. That is what holds many
+//     addresses that try many names.
+//
+// # The owner
+//
+//   - Of what the owner banned and allowed the most specific prefix holds, and of one
+//     prefix what was said last: so a network can be banned but for one address, and
+//     one address in an allowed network. What the owner said goes before what
+//     failures did. Whoever is allowed still counts for accounts and overall.
+//   - Unban lifts whatever covers the prefix or is covered by it, and says what that
+//     was: an address whose network stays banned would not be helped.
+//
+// # Real addresses or no bans
+//
+// Where something in between hides who comes (a proxy, a router that rewrites
+// addresses, Docker), a ban of its address is one of everybody. That is seen in two ways.
+//
+//   - Config.Shared knows the addresses of this machine, its routers and bridges. They
+//     are never banned. It sees what the second way cannot: a bridge that hides only
+//     those who come over IPv6.
+//   - Within an hour at least thirty visits of at least three known devices came from
+//     one address, and nobody from another. Then it is not banned until somebody comes
+//     from elsewhere. Only known devices can bring that about, and only for an address
+//     that the Internet does not route: so no stranger frees an address by it, neither
+//     a public one nor one at home. A stranger's visit counts as one from elsewhere and
+//     for nothing else. It ends the state; behind a bridge that hides everybody no
+//     stranger has another address to come from. Somebody in the home's own network
+//     has, and can have unknown devices behind the bridge refused for a while: known
+//     ones pass. What this machine asks itself over loopback is not counted.
+//
+// Failures of such an address still count for accounts and overall. A ban that it has
+// is lifted, and when the state ends its counts begin anew: they were of many.
+// The owner's own bans are not touched.
+//
+// # Memory and clocks
+//
+//   - At most MaxSources sources and prefixes are remembered, and as many accounts.
+//     Who has been quiet longest goes first, of those who were never acted on, as long
+//     as these hold more than a quarter of the table; then of those who were acted on;
+//     bans go last, that which ends first before the others. So a flood of new
+//     addresses washes out no ban, and where everybody is banned new ones are still
+//     counted. Where bans take half of the table fewer networks are enough for a ban to
+//     grow, and what a grown ban covers makes room.
+//   - Time is how long the guard has been running, which a clock that is set back or
+//     forth does not change. See clock and Restore.
 package guard
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -33,11 +90,11 @@ import (
 // MaxSlow is the longest time for which an account is slowed at once.
 const MaxSlow = 24 * time.Hour
 
-// calm is how long an account must be quiet for one doubling to be taken back.
-const calm = 24 * time.Hour
+// waryThreshold is how many failures an unknown source has while the guard is wary.
+const waryThreshold = 2
 
-// maxAccount bounds what is kept of an account's name, in bytes.
-const maxAccount = 256
+// spareFor is how long it holds that Config.Shared said why an address is not banned.
+const spareFor = time.Minute
 
 // Config says when the guard acts. Zero fields take the defaults named.
 type Config struct {
@@ -67,12 +124,20 @@ type Config struct {
 
 // Guard counts. It is safe for use by several goroutines.
 type Guard struct {
-	cfg Config
+	cfg  Config
+	cost time.Duration // after which the long count loses one
 
 	mu       sync.Mutex
+	clock    clock
 	words    *words
-	sources  *counters[netip.Addr]
-	accounts *counters[string]
+	sources  *table[key]
+	accounts *table[string]
+	overall  counter
+	wary     time.Duration // until when
+	places   *places
+	traffic  traffic
+	hidden   *hidden // the one address from which everybody comes; nil if there is none
+	changes  changes
 }
 
 // New returns a guard that has seen nothing yet.
@@ -84,61 +149,231 @@ func New(cfg Config) *Guard {
 	cfg.LongThreshold = max(cfg.Threshold, cmp.Or(max(0, cfg.LongThreshold), 20))
 	cfg.LongWindow = max(cfg.Window, cmp.Or(max(0, cfg.LongWindow), 7*24*time.Hour))
 	cfg.Overall = cmp.Or(max(0, cfg.Overall), 50)
-	cfg.MaxSources = cmp.Or(max(0, cfg.MaxSources), 16384)
+	cfg.MaxSources = max(minSources, cmp.Or(max(0, cfg.MaxSources), 16384))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Guard{
-		cfg:      cfg,
-		words:    newWords(),
-		sources:  newCounters[netip.Addr](cfg.MaxSources),
-		accounts: newCounters[string](cfg.MaxSources),
+	g := &Guard{
+		cfg:     cfg,
+		cost:    cfg.LongWindow / time.Duration(cfg.LongThreshold),
+		clock:   clock{last: cfg.Now()},
+		words:   newWords(),
+		places:  newPlaces(),
+		traffic: newTraffic(),
+	}
+	g.changes = newChanges(g.clock.last)
+	g.sources = newTable(cfg.MaxSources, func(e *entry[key]) { g.changes.source(e.key, e.isKept()) })
+	g.accounts = newTable(cfg.MaxSources, func(e *entry[string]) { g.changes.account(e.key, e.isKept()) })
+	return g
+}
+
+// minSources is the least number of sources that a table holds: one failure touches three.
+const minSources = 16
+
+// news is what is told when no lock is held any more.
+type news struct {
+	banned  []Ban
+	slowed  []Slowing
+	wary    []Wariness
+	sharing []Sharing
+}
+
+func (g *Guard) tell(n news) {
+	each(n.banned, g.cfg.Banned)
+	each(n.slowed, g.cfg.Slowed)
+	each(n.wary, g.cfg.Wary)
+	each(n.sharing, g.cfg.Sharing)
+}
+
+func each[T any](all []T, tell func(T)) {
+	if tell == nil {
+		return
+	}
+	for _, one := range all {
+		tell(one)
 	}
 }
 
 // Fail counts a failure of a source and, if it names one, of an account (case and
 // surrounding spaces do not matter).
 func (g *Guard) Fail(f Failure) {
-	now := g.cfg.Now()
-	banned, slowed := g.fail(f, Source(f.Addr), key(f.Account), now)
-	if !banned.IsZero() && g.cfg.Banned != nil {
-		g.cfg.Banned(Ban{Prefix: unit(f.Addr), Addr: f.Addr, Since: now, Until: banned, By: ByFailures, Kind: f.Kind, Why: f.Kind.Sentence()})
+	f.Addr = plain(f.Addr)
+	var n news
+	if g.count(f, &n) {
+		var shared string
+		if g.cfg.Shared != nil {
+			shared = g.cfg.Shared(f.Addr)
+		}
+		g.judge(f, shared, &n)
 	}
-	if !slowed.IsZero() && g.cfg.Slowed != nil {
-		g.cfg.Slowed(Slowing{Account: key(f.Account), Until: slowed, Why: f.Kind.Sentence()})
-	}
+	g.tell(n)
 }
 
-// fail returns until when the source is banned and the account slowed by this
-// failure; the zero time where it was not the one too many.
-func (g *Guard) fail(f Failure, source netip.Addr, account string, now time.Time) (banned, slowed time.Time) {
+// count counts a failure; true where the source, or a prefix that it is in, is to be judged.
+func (g *Guard) count(f Failure, n *news) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if source.IsValid() {
-		c := g.sources.get(source, now)
-		if w := g.words.of(f.Addr.Unmap().WithZone(""), now); w == nil && !now.Before(c.until) && g.act(c, now, g.cfg.MaxBan) {
-			banned = c.until
-		}
-	}
-	if account != "" {
-		if c := g.accounts.get(account, now); !now.Before(c.until) && g.act(c, now, MaxSlow) {
-			slowed = c.until
-		}
-	}
-	return banned, slowed
-}
-
-// act counts a failure of a source or account that is not acted on now; each time
-// it takes twice as long, up to longest.
-func (g *Guard) act(c *counter, now time.Time, longest time.Duration) bool {
-	c.level = c.levelAt(now)
-	if !c.fail(now, g.cfg, min(g.cfg.Ban<<c.level, longest)) {
+	t := g.clock.read(g.cfg.Now())
+	g.countOverall(t, n)
+	g.countAccount(f, t, n)
+	if !f.Addr.IsValid() {
 		return false
 	}
-	if g.cfg.Ban<<c.level < longest {
-		c.level++
+	g.traffic.stranger(f.Addr, t)
+	g.endSharing(t, n)
+	return g.countSource(f, t)
+}
+
+// countOverall counts a failure of anybody. Too many, and the guard is wary until a
+// window has passed in which there were fewer.
+func (g *Guard) countOverall(t time.Duration, n *news) {
+	c := &g.overall
+	if c.count(mark{at: t}, g.cfg.Window, g.cfg.Overall); len(c.recent) < g.cfg.Overall {
+		return
 	}
-	return true
+	first := t >= g.wary
+	if g.wary = t + g.cfg.Window; first {
+		why := fmt.Sprintf("%d failures within %s from all over: an unknown source is not listened to after %d", len(c.recent), spoken(g.cfg.Window), g.waryLimit())
+		n.wary = append(n.wary, Wariness{Until: g.clock.wall(g.wary), Failures: len(c.recent), Why: why})
+	}
+}
+
+// countAccount counts a failure of an account that is not slowed now.
+func (g *Guard) countAccount(f Failure, t time.Duration, n *news) {
+	name := named(f.Account)
+	if name == "" {
+		return
+	}
+	e := g.accounts.get(name, t)
+	if e.shut(t) {
+		return
+	}
+	var from uint64
+	if f.Addr.IsValid() {
+		from = keyOf(f.Addr).hi
+	}
+	e.count(mark{at: t, from: from}, g.cfg.Window, g.cfg.Threshold)
+	e.countLong(t, g.cost, g.cfg.LongThreshold)
+	sources := distinct(e.recent, g.cfg.Threshold)
+	if why := g.tooMany(&e.counter, g.cfg.Threshold, t); why != "" {
+		if sources > 1 {
+			why += " from " + strconv.Itoa(sources) + " sources"
+		}
+		e.close(t, g.cfg.Ban, MaxSlow)
+		e.d = &details{why: why, sources: sources}
+		n.slowed = append(n.slowed, g.slowing(e))
+	}
+	g.accounts.file(e, t)
+	g.changes.account(name, e.isKept())
+}
+
+// slowing returns an account that is slowed as it is told.
+func (g *Guard) slowing(e *entry[string]) Slowing {
+	return Slowing{Account: e.key, Until: g.clock.wall(e.until), Level: e.held, Sources: e.d.sources, Why: e.d.why}
+}
+
+// tooMany says why a counter is to be acted on; "" if it is not. Whoever was slow
+// over days has half of the long count left.
+func (g *Guard) tooMany(c *counter, threshold int, t time.Duration) string {
+	if n := len(young(c.recent, t, g.cfg.Window)); n >= threshold {
+		return fmt.Sprintf("%d failures within %s", n, spoken(g.cfg.Window))
+	}
+	if n := c.long(t, g.cost); n >= g.cfg.LongThreshold {
+		c.ease(t, g.cost, n/2)
+		return fmt.Sprintf("%d failures within %s", n, spoken(g.cfg.LongWindow))
+	}
+	return ""
+}
+
+// countSource counts a failure of a source that is listened to, and of the prefixes
+// that it is in; true if one of them is to be judged.
+func (g *Guard) countSource(f Failure, t time.Duration) bool {
+	k, w := keyOf(f.Addr), g.words.of(f.Addr, g.clock.last)
+	if w != nil && !w.allowed || w == nil && g.shutBy(k, t) != nil {
+		return false
+	}
+	g.sources.expire(t)
+	e := g.sources.get(k, t)
+	if e.d == nil {
+		e.d = &details{forgiven: never}
+	}
+	e.d.note(f, t)
+	e.count(mark{at: t, from: k.hi}, g.cfg.Window, g.cfg.Threshold)
+	e.countLong(t, g.cost, g.cfg.LongThreshold)
+	g.sources.file(e, t)
+	g.changes.source(k, e.isKept())
+	if w != nil || g.isHidden(k, t) || e.d.shared != "" && t-e.d.sharedAt < spareFor {
+		return false
+	}
+	due := g.isTooMany(&e.counter, g.threshold(k, t), t)
+	for _, s := range g.steps(k) {
+		p := g.sources.get(k.within(s.bits), t)
+		p.count(mark{at: t, from: k.hi}, g.cfg.Window, s.need*g.cfg.Threshold)
+		g.sources.file(p, t)
+		due = due || g.grows(p, s, t) != ""
+	}
+	return due
+}
+
+// isTooMany reports whether a counter is to be acted on.
+func (g *Guard) isTooMany(c *counter, threshold int, t time.Duration) bool {
+	return len(young(c.recent, t, g.cfg.Window)) >= threshold || c.long(t, g.cost) >= g.cfg.LongThreshold
+}
+
+// threshold returns how many failures a source, or a share of a prefix, has now. A
+// source from which a known device comes is not met warily.
+func (g *Guard) threshold(k key, t time.Duration) int {
+	if t < g.wary && !g.places.isKnown(k, t) {
+		return g.waryLimit()
+	}
+	return g.cfg.Threshold
+}
+
+func (g *Guard) waryLimit() int { return min(waryThreshold, g.cfg.Threshold) }
+
+// judge bans a source that failed too often, and the prefixes that it is in, unless
+// many are behind its address.
+func (g *Guard) judge(f Failure, shared string, n *news) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t, k := g.clock.read(g.cfg.Now()), keyOf(f.Addr)
+	e := g.sources.by[k]
+	switch {
+	case e == nil || g.words.of(f.Addr, g.clock.last) != nil || g.isHidden(k, t):
+		return
+	case shared != "":
+		g.spare(e, f.Addr, shared, t, n)
+		return
+	}
+	if e.d.shared != "" { // what it failed at, many did
+		g.unspare(e, t, n)
+	}
+	if !e.shut(t) {
+		if why := g.tooMany(&e.counter, g.threshold(k, t), t); why != "" {
+			g.ban(e, ByFailures, why, f, t, n)
+			g.strike(k, 1, t)
+		}
+	}
+	g.grow(k, f, t, n)
+}
+
+// ban has a source or prefix not listened to.
+func (g *Guard) ban(e *entry[key], by By, why string, f Failure, t time.Duration, n *news) {
+	e.close(t, g.cfg.Ban, g.cfg.MaxBan)
+	e.struck = nil
+	if e.d == nil {
+		e.d = &details{forgiven: never}
+	}
+	e.d.by, e.d.why, e.d.kind, e.d.addr = by, why+"; the last was "+f.Kind.Sentence(), f.Kind, f.Addr
+	g.sources.file(e, t)
+	g.changes.source(e.key, true)
+	n.banned = append(n.banned, g.banOf(e))
+}
+
+// banOf returns the ban of an entry as it is told.
+func (g *Guard) banOf(e *entry[key]) Ban {
+	return Ban{Prefix: e.key.prefix(), Addr: e.d.addr, Since: g.clock.wall(e.since), Until: g.clock.wall(e.until),
+		Level: e.held, By: e.d.by, Kind: e.d.kind, Why: e.d.why}
 }
 
 // Listens reports whether a source is listened to.
@@ -146,230 +381,81 @@ func (g *Guard) Listens(addr netip.Addr) bool {
 	if !addr.IsValid() {
 		return false
 	}
+	addr = plain(addr)
+	k := keyOf(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.cfg.Now()
-	if w := g.words.of(addr.Unmap().WithZone(""), now); w != nil {
+	t := g.clock.read(g.cfg.Now())
+	g.traffic.stranger(addr, t)
+	if w := g.words.of(addr, g.clock.last); w != nil {
 		return w.allowed
 	}
-	c, ok := g.sources.peek(Source(addr))
-	return !ok || !now.Before(c.until)
+	return g.shutBy(k, t) == nil
 }
 
-// Seen says that a known device comes from an address. Call it once for each
-// connection, or each minute of one.
-func (g *Guard) Seen(addr netip.Addr, device string) {}
-
-// KnownFrom reports whether a known device was seen within a prefix lately.
-func (g *Guard) KnownFrom(p netip.Prefix) bool { return false }
+// shutBy returns whose ban a source is under: its own, or that of a prefix it is
+// in; nil if it is under none.
+func (g *Guard) shutBy(k key, t time.Duration) *entry[key] {
+	if len(g.sources.shut) == 0 {
+		return nil
+	}
+	if e := g.sources.by[k]; e != nil && e.shut(t) {
+		return e
+	}
+	if k.bits == 32 {
+		return nil
+	}
+	for _, s := range growth {
+		if e := g.sources.by[k.within(s.bits)]; e != nil && e.shut(t) {
+			return e
+		}
+	}
+	return nil
+}
 
 // Succeed forgives the failures of a source from which a known device has shown
-// who it is. It forgives no account, and lifts no ban.
+// who it is: those within the window, and once a day a threshold of the long count.
+// It forgives no account, and lifts no ban.
 func (g *Guard) Succeed(addr netip.Addr) {
+	if !addr.IsValid() {
+		return
+	}
+	k := keyOf(plain(addr))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if c, ok := g.sources.peek(Source(addr)); ok {
-		c.times = c.times[:0]
+	t := g.clock.read(g.cfg.Now())
+	e := g.sources.by[k]
+	if e == nil || e.d == nil {
+		return
 	}
+	e.recent = nil
+	if t-e.d.forgiven >= calm {
+		e.ease(t, g.cost, g.cfg.Threshold)
+		e.d.forgiven = t
+	}
+	g.forgive(k)
+	g.changes.source(k, e.isKept())
 }
 
 // Slow reports whether codes for an account are refused to unknown devices now.
 func (g *Guard) Slow(account string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, ok := g.accounts.peek(key(account))
-	return ok && g.cfg.Now().Before(c.until)
+	e := g.accounts.by[named(account)]
+	return e != nil && e.shut(g.clock.read(g.cfg.Now()))
 }
 
-// Ban has nobody of a prefix listened to until a time, or until the owner lifts it
-// if that is zero. Of what the owner said of prefixes that cover each other the
-// most specific holds, of the same prefix what was said last.
-func (g *Guard) Ban(p netip.Prefix, until time.Time, why string) error {
-	now := g.cfg.Now()
-	if !until.IsZero() && !now.Before(until) {
-		return ErrPast
-	}
-	return g.say(word{prefix: p, since: now, until: until, why: why})
-}
-
-// Allow never has a prefix banned for what its addresses do; who comes from there
-// still has to sign in.
-func (g *Guard) Allow(p netip.Prefix, why string) error {
-	return g.say(word{prefix: p, allowed: true, since: g.cfg.Now(), why: why})
-}
-
-func (g *Guard) say(w word) (err error) {
-	if w.prefix, err = tidy(w.prefix); err != nil {
-		return err
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.words.say(w)
-}
-
-// Disallow takes back an allowance of exactly this prefix; false if there is none.
-func (g *Guard) Disallow(p netip.Prefix) bool {
-	p, err := tidy(p)
-	if err != nil {
-		return false
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w := g.words.by[p]
-	return w != nil && w.allowed && g.words.drop(p)
-}
-
-// Unban lifts every ban that a prefix covers or is covered by, and forgets what the
-// sources failed at. It returns what it lifted.
-func (g *Guard) Unban(p netip.Prefix) (lifted []Ban) {
-	p, err := tidy(p)
-	if err != nil {
-		return nil
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, b := range g.bans(g.cfg.Now()) {
-		if !b.Prefix.Overlaps(p) {
-			continue
-		}
-		lifted = append(lifted, b)
-		if b.By == ByOwner {
-			g.words.drop(b.Prefix)
-		} else {
-			g.sources.drop(b.Prefix.Addr())
+// spoken says a duration in words, in the largest unit that divides it.
+func spoken(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		long time.Duration
+	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
+		if n := d / unit.long; n > 1 && d%unit.long == 0 {
+			return fmt.Sprintf("%d %ss", n, unit.name)
+		} else if d == unit.long {
+			return "a " + unit.name
 		}
 	}
-	return lifted
-}
-
-// Bans returns what is not listened to now, in order of the prefix.
-func (g *Guard) Bans() []Ban {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.bans(g.cfg.Now())
-}
-
-func (g *Guard) bans(now time.Time) (bans []Ban) {
-	for addr, e := range g.sources.byKey {
-		if c := e.Value.(*entry[netip.Addr]).counter; now.Before(c.until) {
-			bans = append(bans, Ban{Prefix: unit(addr), Until: c.until, Level: c.level, By: ByFailures})
-		}
-	}
-	for p, w := range g.words.by {
-		if !w.allowed && w.holds(now) {
-			bans = append(bans, Ban{Prefix: p, Since: w.since, Until: w.until, By: ByOwner, Why: w.why})
-		}
-	}
-	slices.SortFunc(bans, func(a, b Ban) int { return a.Prefix.Compare(b.Prefix) })
-	return bans
-}
-
-// Allowed returns what the owner allowed, in order of the prefix.
-func (g *Guard) Allowed() (all []Allowance) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for p, w := range g.words.by {
-		if w.allowed {
-			all = append(all, Allowance{Prefix: p, Since: w.since, Why: w.why})
-		}
-	}
-	slices.SortFunc(all, func(a, b Allowance) int { return a.Prefix.Compare(b.Prefix) })
-	return all
-}
-
-// Explain says why an address is, or is not, listened to.
-func (g *Guard) Explain(addr netip.Addr) Explanation {
-	x := Explanation{Addr: addr, CountedAs: unit(addr), Threshold: g.cfg.Threshold, LongLimit: g.cfg.LongThreshold, Kinds: map[Kind]int{}, Last: []Note{}, Known: []Device{}}
-	for _, b := range g.Bans() {
-		if b.Prefix.Contains(addr.Unmap().WithZone("")) {
-			x.Banned, x.Prefix, x.Since, x.Until, x.Level, x.By, x.Why = !g.Listens(addr), b.Prefix, b.Since, b.Until, b.Level, b.By, b.Why
-		}
-	}
-	return x
-}
-
-// Status says how the guard stands.
-func (g *Guard) Status() Status {
-	return Status{Bans: len(g.Bans()), Allowed: len(g.Allowed()), Slowed: []Slowing{}, Shared: []Sharing{}, Threshold: g.cfg.Threshold,
-		Window: seconds(g.cfg.Window), Ban: seconds(g.cfg.Ban), MaxBan: seconds(g.cfg.MaxBan), LongThreshold: g.cfg.LongThreshold,
-		LongWindow: seconds(g.cfg.LongWindow), Overall: g.cfg.Overall, MaxSources: g.cfg.MaxSources}
-}
-
-// Records returns all that is to be kept over a restart.
-func (g *Guard) Records() (records []Record) {
-	for _, b := range g.Bans() {
-		r := Record{Type: "source", Key: b.Prefix.String(), Level: b.Level, Since: b.Since, Until: b.Until, By: b.By, Kind: b.Kind, Why: b.Why}
-		if b.By == ByOwner {
-			r.Type = "ban"
-		}
-		records = append(records, r)
-	}
-	for _, a := range g.Allowed() {
-		records = append(records, Record{Type: "allow", Key: a.Prefix.String(), Since: a.Since, Why: a.Why})
-	}
-	return records
-}
-
-// Changes returns the records that changed since it was called last; with all it
-// returns every record there is, and what is kept and not among them is to be forgotten.
-func (g *Guard) Changes() (records []Record, all bool) { return g.Records(), true }
-
-// Restore takes back what Records or Changes returned earlier, before the guard is
-// used. A record that cannot be is left out; dropped says how many.
-func (g *Guard) Restore(records []Record) (dropped int) {
-	for _, r := range records {
-		p, err := netip.ParsePrefix(r.Key)
-		switch {
-		case err != nil:
-		case r.Type == "ban":
-			err = g.Ban(p, r.Until, r.Why)
-		case r.Type == "allow":
-			err = g.Allow(p, r.Why)
-		case r.Type == "source":
-			g.mu.Lock()
-			c := g.sources.get(p.Addr(), g.cfg.Now())
-			c.until, c.level = r.Until, r.Level
-			g.mu.Unlock()
-		}
-		if err != nil {
-			dropped++
-		}
-	}
-	return dropped
-}
-
-// Recheck asks Config.Shared about the bans that stand, and lifts those of addresses
-// that many are behind. Call it now and then: addresses of this machine change.
-func (g *Guard) Recheck() {}
-
-// unit returns what an address is counted as: its Source, as a prefix.
-func unit(addr netip.Addr) netip.Prefix {
-	addr = Source(addr)
-	if addr.Is6() {
-		return netip.PrefixFrom(addr, 64)
-	}
-	return netip.PrefixFrom(addr, addr.BitLen())
-}
-
-// Source returns what an address is counted as: itself if it is IPv4 (also mapped
-// into IPv6), otherwise the first address of its /64.
-func Source(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap().WithZone("")
-	if !addr.Is6() {
-		return addr
-	}
-	p, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return p.Addr()
-}
-
-// key returns what an account is counted as.
-func key(account string) string {
-	account = strings.ToLower(strings.TrimSpace(account))
-	if len(account) > maxAccount {
-		account = account[:maxAccount]
-	}
-	return account
+	return d.String()
 }

@@ -141,19 +141,3 @@ func seconds(d time.Duration) Seconds { return Seconds(d / time.Second) }
 
 // Duration returns it as Go counts.
 func (s Seconds) Duration() time.Duration { return time.Duration(s) * time.Second }
-
-// Record is what is kept of one thing over a restart. Type and Key name it.
-type Record struct {
-	Type  string    `json:"type"`           // "source", "account", "ban", "allow" or "clock"
-	Key   string    `json:"key"`            // a prefix, or an account; "" for the clock
-	Gone  bool      `json:"gone,omitzero"`  // it is to be forgotten: the rest is empty
-	Level int       `json:"level,omitzero"` // of a source or account
-	Long  float64   `json:"long,omitzero"`  // its long count
-	Since time.Time `json:"since,omitzero"` // when the ban or allowance began
-	Until time.Time `json:"until,omitzero"` // when it ends
-	Last  time.Time `json:"last,omitzero"`  // the last failure; of the clock: when it was last looked at
-	Kind  Kind      `json:"kind,omitzero"`  // of the last failure
-	By    By        `json:"by,omitzero"`    // what banned
-	Addr  string    `json:"addr,omitzero"`  // where the last failure came from
-	Why   string    `json:"why,omitzero"`   // the sentence, or the owner's words
-}
