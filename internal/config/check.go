@@ -31,6 +31,7 @@ func (c *Config) check(at places) []Problem {
 	c.checkHome(k)
 	c.checkDoors(k)
 	c.checkNumbers(k)
+	c.checkGuard(k)
 	c.checkClients(k)
 	c.checkPaths(k)
 	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
@@ -101,11 +102,6 @@ func (k *checker) listen(key, value string) {
 }
 
 func (c *Config) checkNumbers(k *checker) {
-	if n := c.Guard.Threshold; n < 1 || n > 1000 {
-		k.say("guard.threshold", "5 is a good number", "is %d; it goes from 1 to 1000", n)
-	}
-	k.between("guard.window", c.Guard.Window, time.Minute, 7*day)
-	k.between("guard.ban", c.Guard.Ban, time.Minute, 365*day)
 	k.between("policy.session_idle", c.Policy.SessionIdle, 5*time.Minute, 3650*day)
 	k.between("policy.session_max", c.Policy.SessionMax, 5*time.Minute, 3650*day)
 	if c.Policy.SessionMax < c.Policy.SessionIdle {

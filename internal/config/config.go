@@ -80,7 +80,10 @@ type Certificates struct {
 type Guard struct {
 	Threshold int      `toml:"threshold" json:"threshold" comment:"Failures until a source is banned. Default 5"`
 	Window    Duration `toml:"window" json:"window" comment:"How long a failure counts. Default \"10m\""`
-	Ban       Duration `toml:"ban" json:"ban" comment:"How long a source is not listened to. Default \"10m\""`
+	Ban       Duration `toml:"ban" json:"ban" comment:"How long a source is not listened to the first time; every further time twice as long. Default \"10m\""`
+	MaxBan    Duration `toml:"max_ban" json:"max_ban" comment:"The longest time for which a source is not listened to. Default \"7d\", or ban where that is longer"`
+	Allow     []string `toml:"allow" json:"allow" comment:"Addresses and networks that are never banned. Who comes from there has to sign in all the same."`
+	Offload   string   `toml:"offload" json:"offload" comment:"Have the kernel drop what banned sources send: \"nftables\". It needs gatehouse agent. Default \"\": the gateway does it"`
 }
 
 // Policy is what the owner may choose about who comes in.
@@ -109,7 +112,7 @@ type Duration time.Duration
 func Default() *Config {
 	return &Config{
 		Home:   Home{HAURL: "http://127.0.0.1:8123"},
-		Guard:  Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute)},
+		Guard:  Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute), MaxBan: Duration(7 * day), Allow: []string{}},
 		Policy: Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
 		State:  State{Dir: defaultStateDir},
 	}
@@ -157,6 +160,9 @@ func (c *Config) fill(said places) {
 		for i, n := range d.Names {
 			d.Names[i] = strings.ToLower(n)
 		}
+	}
+	if !said.has("guard.max_ban") {
+		c.Guard.MaxBan = max(c.Guard.MaxBan, c.Guard.Ban)
 	}
 	if !said.has("state.socket") {
 		if c.State.Socket = defaultSocket; c.State.Dir != defaultStateDir {

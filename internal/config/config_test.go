@@ -19,8 +19,11 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Doors.HTTPS.Listen != ":443" || c.Doors.LAN.Listen != ":8443" || c.Home.HAURL != "http://127.0.0.1:8123" ||
-		c.State.Dir != "/var/lib/gatehouse" || c.State.Socket != "/run/gatehouse/control.sock" || c.Guard.Threshold != 5 {
+		c.State.Dir != "/var/lib/gatehouse" || c.State.Socket != "/run/gatehouse/control.sock" || c.Guard.Threshold != 5 || c.Guard.MaxBan != Duration(7*day) {
 		t.Errorf("%+v", c)
+	}
+	if c, err = Parse("x.toml", []byte(small+"[guard]\nban = \"30d\"\n")); err != nil || c.Guard.MaxBan != Duration(30*day) {
+		t.Errorf("a long ban: %+v, %v", c, err)
 	}
 	c, err = Parse("x.toml", []byte("[home]\nname = \"HOUSE.test\"\n[doors.https]\n[state]\ndir = \"/srv/gatehouse\"\n"))
 	if err != nil {
@@ -51,7 +54,19 @@ func TestProblems(t *testing.T) {
 		{"[home]\nname = \"a.b\"\n", "", 0, "no door is open"},
 		{small + "[home2]\n", "home2", 4, ""},
 		{small + "[guard]\nban = \"1x\"\n", "guard.ban", 5, `like "90s"`},
-		{small + "[guard]\nthreshold = 0\n", "guard.threshold", 5, "from 1 to 1000"},
+		{small + "[guard]\nthreshold = 0\n", "guard.threshold", 5, "from 1 to 100"},
+		{small + "[guard]\nthreshold = 101\n", "guard.threshold", 5, "from 1 to 100"},
+		{small + "[guard]\nwindow = \"10s\"\n", "guard.window", 5, "from 1m to 7d"},
+		{small + "[guard]\nban = \"1h\"\nmax_ban = \"10m\"\n", "guard.max_ban", 6, "is shorter than guard.ban (1h)"},
+		{small + "[guard]\nmax_ban = \"400d\"\n", "guard.max_ban", 5, "from 1m to 365d"},
+		{small + "[guard]\nmaxban = \"7d\"\n", "guard.maxban", 5, "did you mean guard.max_ban?"},
+		{small + "[guard]\nallow = \"10.0.0.1\"\n", "guard.allow", 5, "a list of texts"},
+		{small + "[guard]\nallow = [\"home\"]\n", "guard.allow", 5, "neither an address nor a network"},
+		{small + "[guard]\nallow = [\"10.0.0.1/24\"]\n", "guard.allow", 5, "the network is 10.0.0.0/24"},
+		{small + "[guard]\nallow = [\"fe80::1%eth0\"]\n", "guard.allow", 5, "without %zone"},
+		{small + "[guard]\nallow = [\"::ffff:10.0.0.0/120\"]\n", "guard.allow", 5, "write it as IPv4"},
+		{small + "[guard]\nallow = [\"0.0.0.0/0\"]\n", "guard.allow", 5, "everybody"},
+		{small + "[guard]\noffload = \"iptables\"\n", "guard.offload", 5, "nftables"},
 		{small + "[policy]\nsession_idle = \"10d\"\nsession_max = \"1d\"\n", "policy.session_max", 6, "is shorter than"},
 		{small + "[policy]\nclients = [\"http://evil.example\"]\n", "policy.clients", 5, "is no client id"},
 		{small + "[certificates]\ncertificate = \"/a.pem\"\n", "certificates.key", 4, "come together"},
@@ -121,7 +136,7 @@ func TestDuration(t *testing.T) {
 // is not taken is an *Error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(small))
-	f.Add([]byte(small + "[doors.lan]\nnames = [\"a.lan\"]\n[guard]\nban = \"30d\"\n[policy]\nplain_worker = true\n[state]\ndir = \"/a\"\n"))
+	f.Add([]byte(small + "[doors.lan]\nnames = [\"a.lan\"]\n[guard]\nban = \"30d\"\nmax_ban = \"30d\"\nallow = [\"10.0.0.1\", \"2001:db8::/32\"]\noffload = \"nftables\"\n[policy]\nplain_worker = true\n[state]\ndir = \"/a\"\n"))
 	f.Add([]byte("home = { name = \"a.b\" }\ndoors.https = {}\n"))
 	f.Add([]byte("[home]\nname = 3\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
