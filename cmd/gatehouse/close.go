@@ -171,9 +171,17 @@ func (c *conversation) edit(ctx context.Context, house houseDocument) (changed b
 		return false, err
 	}
 	var undo func() error
-	err = c.asRoot(func() (err error) { undo, err = editYAML(c.cfg.Home.HADir, l); return err })
+	var said error
+	var ban banning
+	if house.SecondLine {
+		ban = banning{true, true, secondLineAt}
+	}
+	err = c.asRoot(func() (err error) { undo, said, err = editHome(c.cfg.Home.HADir, l, ban); return err })
 	if err != nil {
 		return false, err
+	}
+	if said != nil {
+		c.a.note("after how many wrong passwords Home Assistant shuts an address out stays as it is: %v", said)
 	}
 	if _, err := say(ctx, c, "house/edited", editedHome, edited{stepEditing}); err != nil {
 		undone := c.asRoot(undo)
@@ -189,9 +197,16 @@ func (c *conversation) restore(ctx context.Context, house houseDocument) error {
 	}
 	l := ha.Listener{Hosts: house.Was.Hosts, Port: house.Was.Port}
 	var undo func() error
-	err := c.asRoot(func() (err error) { undo, err = editYAML(c.cfg.Home.HADir, l); return err })
+	var said error
+	err := c.asRoot(func() (err error) {
+		undo, said, err = editHome(c.cfg.Home.HADir, l, house.back().ifOurs(c.cfg.Home.HADir))
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	if said != nil {
+		c.a.note("Home Assistant still shuts an address out after %d wrong passwords: %v", secondLineAt, said)
 	}
 	if _, err := say(ctx, c, "house/edited", editedHome, edited{stepRestore}); err != nil {
 		return errors.Join(err, c.asRoot(undo))
@@ -499,11 +514,18 @@ func (c *conversation) backInFiles(ctx context.Context, house houseDocument) err
 	if c.cfg.Home.HADir == "" {
 		return &problem{status: statusCannot, err: errors.New("no answer from Home Assistant"), hint: "start it, and say this again; or set home.ha_dir, so that its own files can be changed"}
 	}
-	edit := editStored
-	if house.YAML {
-		edit = editYAML
-	}
-	err := c.asRoot(func() error { _, err := edit(c.cfg.Home.HADir, l); return err })
+	err := c.asRoot(func() error {
+		dir := c.cfg.Home.HADir
+		back := house.back().ifOurs(dir)
+		if !house.YAML {
+			return editStoredHome(dir, l, back)
+		}
+		_, said, err := editHome(dir, l, back)
+		if said != nil {
+			c.a.note("Home Assistant still shuts an address out after %d wrong passwords: %v", secondLineAt, said)
+		}
+		return err
+	})
 	if err != nil {
 		return &problem{status: statusCannot, err: fmt.Errorf("no answer from Home Assistant, and its files cannot be changed: %w", err), hint: "run this as root, or start Home Assistant and say this again"}
 	}
@@ -552,6 +574,10 @@ func sayPreview(w io.Writer, doc previewDocument) {
 	switch {
 	case doc.How != howNone:
 		fmt.Fprintf(w, "Home Assistant restarts and listens at %s alone; the gateway takes %s.\n", doc.HomeAssistant, doc.Takes)
+		if doc.Attempts > 0 {
+			fmt.Fprintf(w, "It shuts out an address for good after %d wrong passwords from then on (now: %s), as a second line behind the guard, whose bans end.\n",
+				doc.Attempts, doc.Banning.words())
+		}
 		if doc.How == howYAML {
 			fmt.Fprintln(w, "For that configuration.yaml is changed, in the lines of http: only.")
 		}
@@ -617,7 +643,7 @@ func (c *conversation) listening() (l listening, err error) {
 		if err != nil {
 			return nil
 		}
-		l = listening{s.HTTP.ServerHost, s.HTTP.ServerPort}
+		l = listening{s.HTTP.ServerHost, s.HTTP.ServerPort, banning{true, s.HTTP.IPBanEnabled, s.HTTP.LoginAttemptsThreshold}}
 		return nil
 	})
 	return l, err

@@ -32,8 +32,9 @@ type houseDocument struct {
 	Did           []string  `json:"did,omitempty"`      // of the last move, in words
 	YAML          bool      `json:"yaml,omitempty"`     // it is made in configuration.yaml
 	Was           listening `json:"was"`
-	Running       bool      `json:"running"`           // the gateway is
-	Answers       bool      `json:"answers,omitempty"` // Home Assistant does; where it was looked
+	SecondLine    bool      `json:"second_line,omitempty"` // Home Assistant shuts addresses out behind us, as it did not before
+	Running       bool      `json:"running"`               // the gateway is
+	Answers       bool      `json:"answers,omitempty"`     // Home Assistant does; where it was looked
 }
 
 func (h *house) document() houseDocument {
@@ -42,7 +43,7 @@ func (h *house) document() houseDocument {
 	defer m.mu.Unlock()
 	s := *m.now.Load()
 	doc := houseDocument{SchemaVersion: schemaVersion, Mode: string(s.Mode), Step: string(s.Step), Next: string(s.Next), Deadline: stamp(s.Deadline),
-		HomeAssistant: h.cfg.Home.HAURL, Problem: s.Problem, Did: slices.Clone(m.did), YAML: s.YAML, Was: s.Was, Running: h.server != nil}
+		HomeAssistant: h.cfg.Home.HAURL, Problem: s.Problem, Did: slices.Clone(m.did), YAML: s.YAML, Was: s.Was, SecondLine: s.SecondLine, Running: h.server != nil}
 	if s.moved() {
 		doc.HomeAssistant, doc.Plain = s.url().String(), s.Was.plain()
 	}
@@ -77,6 +78,8 @@ type previewDocument struct {
 	HomeAssistant string        `json:"home_assistant"` // where it will listen
 	Takes         string        `json:"takes"`          // where we will listen in its place; empty where it stays
 	Open          bool          `json:"open"`           // Home Assistant stays reachable without us
+	Attempts      int           `json:"attempts"`       // wrong passwords after which Home Assistant shuts an address out from then on; 0: as now
+	Banning       banning       `json:"banning"`        // how it does so now
 	Known         int           `json:"known"`          // devices that come in afterwards as well
 	Refused       []residentRow `json:"refused"`        // what would not
 }
@@ -87,9 +90,12 @@ func previewClose(ctx context.Context, h *house, in closeWish) (doc previewDocum
 	if err != nil {
 		return doc, err
 	}
-	doc = previewDocument{SchemaVersion: schemaVersion, Next: string(next.Next), How: howNone, HomeAssistant: h.cfg.Home.HAURL, Refused: []residentRow{}}
+	doc = previewDocument{SchemaVersion: schemaVersion, Next: string(next.Next), How: howNone, HomeAssistant: h.cfg.Home.HAURL, Banning: next.Was.Banning, Refused: []residentRow{}}
 	if next.moved() {
 		doc.HomeAssistant, doc.Takes = next.url().String(), next.Was.plain()
+		if next.SecondLine {
+			doc.Attempts = secondLineAt
+		}
 	} else {
 		doc.Open = true
 	}
@@ -177,6 +183,7 @@ func (h *house) planClose(ctx context.Context, in closeWish) (stance, error) {
 			return stance{}, err
 		}
 	}
+	s.takeSecondLine(h.cfg.Guard.Threshold, h.server.sharesAddress())
 	if s.Was.Port == 0 {
 		s.Was.Port = portOf(":" + portOrUsual(u))
 	}
@@ -207,7 +214,7 @@ func listeningNow(ctx context.Context, api *client.Client) (l listening, err err
 		return l, &problem{status: statusNo, err: fmt.Errorf("the web server of Home Assistant runs on %s settings", now.Active),
 			hint: "confirm or repair them in Home Assistant (Settings, System, Network); then run this again"}
 	}
-	return listening{now.Stable.Hosts(), now.Stable.Port()}, nil
+	return listening{now.Stable.Hosts(), now.Stable.Port(), banningOf(now.Stable)}, nil
 }
 
 // mayBindLow reports whether this process may listen on ports below 1024 (capabilities(7)).

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type homeWatch struct {
 	known    gateway.Home // what it was when it last answered
 	accounts map[string]gateway.Account
 	asked    time.Time // when its users were last asked for
+	spurned  string    // a token that it did not accept
 }
 
 func newHomeWatch(ha *client.Client, token func(context.Context) (string, error), people *identity.Identity, tell func(event.Event), log *slog.Logger) *homeWatch {
@@ -65,9 +67,12 @@ func (w *homeWatch) run(ctx context.Context) error {
 		every := watchUp
 		if up, known := w.last(); !up || known != gateway.HomeReady {
 			every = watchDown
-		} else if api := w.api(ctx); api != nil {
-			w.askAccounts(ctx, api)
-			w.takeOut(ctx, api)
+		} else if api, spurn := w.api(ctx); api != nil {
+			if err := w.askAccounts(ctx, api); errors.Is(err, client.ErrInvalidAuth) {
+				spurn()
+			} else {
+				w.takeOut(ctx, api)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -78,16 +83,25 @@ func (w *homeWatch) run(ctx context.Context) error {
 	}
 }
 
-// api is the client with our token; nil if there is none.
-func (w *homeWatch) api(ctx context.Context) *client.Client {
+// api is the client with our token; nil if there is none. spurn is for a token that Home
+// Assistant does not accept: it is shown no more. Each time would count there as a wrong
+// login of this gateway, and in the end it would shut the gateway out.
+func (w *homeWatch) api(ctx context.Context) (api *client.Client, spurn func()) {
 	token, err := w.token(ctx)
 	if err != nil {
 		w.log.Error("the token for Home Assistant's API cannot be read", "error", err)
 	}
-	if token == "" {
-		return nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if token == "" || token == w.spurned {
+		return nil, nil
 	}
-	return w.ha.WithToken(token)
+	return w.ha.WithToken(token), func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.spurned = token
+		w.log.Error("the token for Home Assistant's API is not accepted any more, and not shown again", "hint", `"gatehouse setup" gets another one`)
+	}
 }
 
 // running reports whether Home Assistant has finished starting, now. Without a token
@@ -95,10 +109,13 @@ func (w *homeWatch) api(ctx context.Context) *client.Client {
 func (w *homeWatch) running(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	if api := w.api(ctx); api != nil {
+	if api, spurn := w.api(ctx); api != nil {
 		running, err := api.Running(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			return running
+		case errors.Is(err, client.ErrInvalidAuth):
+			spurn()
 		}
 		w.log.Warn("cannot tell whether Home Assistant has started", "error", err)
 	}
@@ -116,19 +133,19 @@ func (w *homeWatch) account(haUserID string) gateway.Account {
 
 // askAccounts asks Home Assistant for its users, now and then. What it said before
 // holds while it does not answer.
-func (w *homeWatch) askAccounts(ctx context.Context, api *client.Client) {
+func (w *homeWatch) askAccounts(ctx context.Context, api *client.Client) error {
 	w.mu.Lock()
 	due := time.Since(w.asked) >= accountsEvery
 	w.mu.Unlock()
 	if !due {
-		return
+		return nil
 	}
 	users, err := api.Accounts(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.Warn("Home Assistant does not tell its users", "error", err)
 		}
-		return
+		return err
 	}
 	all := make(map[string]gateway.Account, len(users))
 	for _, u := range users {
@@ -142,6 +159,7 @@ func (w *homeWatch) askAccounts(ctx context.Context, api *client.Client) {
 		}
 	}
 	w.accounts, w.asked = all, time.Now()
+	return nil
 }
 
 // takeOut takes what revoked devices still have out of Home Assistant: registrations,

@@ -399,7 +399,7 @@ func (m *mover) restartBehind(ctx context.Context, s stance) error {
 	}
 	options, err := now.Stable.WithProxy(loopbackAddr)
 	if err == nil {
-		options, err = options.WithListener([]string{s.Home.Addr().String()}, int(s.Home.Port()))
+		options, err = s.withSecondLine(options).WithListener([]string{s.Home.Addr().String()}, int(s.Home.Port()))
 	}
 	if err != nil {
 		return fmt.Errorf("read the settings of Home Assistant's web server: %w", err)
@@ -677,7 +677,7 @@ func (m *mover) sendBack(ctx context.Context, s stance, patient bool) (asked boo
 	}
 	options := client.Options(nil) // takes the trial back
 	if now.Active == "stable" {
-		if options, err = now.Stable.WithListener(s.Was.Hosts, s.Was.Port); err != nil {
+		if options, err = s.withoutSecondLine(now.Stable).WithListener(s.Was.Hosts, s.Was.Port); err != nil {
 			return false, err
 		}
 	}

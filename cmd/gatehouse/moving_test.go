@@ -504,7 +504,7 @@ func TestStanceIsKept(t *testing.T) {
 	if s, err := loadStance(t.Context(), l); err != nil || s.Mode != modeOpen || s.moved() || s.closed() {
 		t.Errorf("%+v, %v", s, err)
 	}
-	want := stance{Mode: modeOpen, Step: stepTrial, Next: modeClosed, Home: netip.MustParseAddrPort("127.0.0.1:18123"), Was: listening{[]string{"::"}, 8123},
+	want := stance{Mode: modeOpen, Step: stepTrial, Next: modeClosed, Home: netip.MustParseAddrPort("127.0.0.1:18123"), Was: listening{Hosts: []string{"::"}, Port: 8123},
 		InternalURL: true, Given: "http://192.168.1.10:8123", Deadline: time.Now().UTC().Truncate(time.Second), Problem: "x"}
 	if err := saveStance(t.Context(), l, want); err != nil {
 		t.Fatal(err)
@@ -776,7 +776,7 @@ func TestBeginsInTheMiddle(t *testing.T) {
 		"being edited": {stance{Mode: modeOpen, Next: modeClosed, Step: stepEditing, YAML: true, Home: at, Deadline: time.Now().Add(time.Hour)}, stepEditing, false},
 		"restored":     {stance{Mode: modeOpen, Next: modeOpen, Step: stepRestore, YAML: true, Home: at}, stepRestore, false},
 	} {
-		c2.s.Was = listening{[]string{"127.0.0.1"}, 0}
+		c2.s.Was = listening{Hosts: []string{"127.0.0.1"}}
 		if err := saveStance(t.Context(), l, c2.s); err != nil {
 			t.Fatal(err)
 		}
@@ -800,7 +800,7 @@ func TestPlainWhereHomeAssistantWas(t *testing.T) {
 		"[fd00::5]:8123":   {{"fd00::5"}},
 	} {
 		for _, h := range hosts {
-			if got := (listening{h, 8123}).plain(); got != want {
+			if got := (listening{Hosts: h, Port: 8123}).plain(); got != want {
 				t.Errorf("%q: %s, want %s", h, got, want)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -158,7 +159,7 @@ func TestSetup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Home.HAURL != h.url || c.Home.Name != "home.home.arpa" || c.Doors.HTTPS.Listen != ":8444" || c.Doors.LAN.Listen != ":8445" ||
-		c.State.Dir != h.path("state") || c.State.Socket != h.path("state/control.sock") || c.Guard != config.Default().Guard {
+		c.State.Dir != h.path("state") || c.State.Socket != h.path("state/control.sock") || !reflect.DeepEqual(c.Guard, config.Default().Guard) {
 		t.Errorf("the configuration is %+v", c)
 	}
 	token, ok := h.keptToken(t)

@@ -61,8 +61,11 @@ type stance struct {
 	// Stays: a trial is of the mode alone, and Home Assistant stays where it is.
 	Stays bool `json:"stays"`
 	// InternalURL: we have set the address that it gives to speakers.
-	InternalURL bool   `json:"internal_url"`
-	Given       string `json:"given"` // what it is
+	InternalURL bool `json:"internal_url"`
+	// SecondLine: Home Assistant shuts addresses out after ten wrong passwords while it is behind us;
+	// Was says what it did before.
+	SecondLine bool   `json:"second_line"`
+	Given      string `json:"given"` // what it is
 
 	Deadline time.Time `json:"deadline"` // of a trial: when it is taken back
 	Problem  string    `json:"problem"`  // why the last move was taken back; empty if it was not
@@ -72,6 +75,8 @@ type stance struct {
 type listening struct {
 	Hosts []string `json:"hosts"` // none means all addresses
 	Port  int      `json:"port"`
+	// Banning is how it shuts addresses out.
+	Banning banning `json:"banning"`
 }
 
 // only is the one address on which it listens; empty where there is not just one.

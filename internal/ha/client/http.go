@@ -227,3 +227,30 @@ func (o Options) WithListener(hosts []string, port int) (Options, error) {
 	changed["server_port"] = raw(strconv.Itoa(port))
 	return changed, nil
 }
+
+// neverBans is login_attempts_threshold where it is not set: Home Assistant shuts out nobody.
+const neverBans = -1
+
+// Banning is whether Home Assistant shuts addresses out for good, and after how many wrong
+// passwords; below 1 that is never.
+func (o Options) Banning() (enabled bool, attempts int) {
+	enabled, attempts = true, neverBans
+	if v, ok := o["ip_ban_enabled"]; ok && v.Kind() != 'n' && json.Unmarshal(v, &enabled) != nil {
+		enabled = true
+	}
+	if v, ok := o["login_attempts_threshold"]; ok && v.Kind() != 'n' && json.Unmarshal(v, &attempts) != nil {
+		attempts = neverBans
+	}
+	return enabled, attempts
+}
+
+// WithBanning returns a copy that shuts addresses out, or not, after so many wrong passwords.
+func (o Options) WithBanning(enabled bool, attempts int) Options {
+	changed := maps.Clone(o)
+	if changed == nil {
+		changed = Options{}
+	}
+	changed["ip_ban_enabled"] = raw(strconv.FormatBool(enabled))
+	changed["login_attempts_threshold"] = raw(strconv.Itoa(attempts))
+	return changed
+}

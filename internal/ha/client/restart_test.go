@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+	"github.com/go-json-experiment/json"
 
 	"gatehouse/internal/ha/client"
 )
@@ -162,5 +163,33 @@ func TestDial(t *testing.T) {
 	}
 	if n := dialed.Load(); n != 4 {
 		t.Errorf("%d connections were made by way of Dial, want 4", n)
+	}
+}
+
+// How Home Assistant shuts addresses out is read with its defaults, and changed in a copy.
+func TestBanning(t *testing.T) {
+	for said, want := range map[string]struct {
+		enabled  bool
+		attempts int
+	}{
+		`{}`: {true, -1},
+		`{"ip_ban_enabled":false,"login_attempts_threshold":7}`:     {false, 7},
+		`{"ip_ban_enabled":null,"login_attempts_threshold":null}`:   {true, -1},
+		`{"ip_ban_enabled":"no","login_attempts_threshold":"some"}`: {true, -1},
+	} {
+		var o client.Options
+		if err := json.Unmarshal([]byte(said), &o); err != nil {
+			t.Fatal(err)
+		}
+		enabled, attempts := o.Banning()
+		if enabled != want.enabled || attempts != want.attempts {
+			t.Errorf("%s is %v, %d", said, enabled, attempts)
+		}
+		if got := text(t, o.WithBanning(true, 10)); got != `{"ip_ban_enabled":true,"login_attempts_threshold":10}` {
+			t.Errorf("%s becomes %s", said, got)
+		}
+		if again, n := o.Banning(); again != enabled || n != attempts {
+			t.Errorf("%s: the original has changed", said)
+		}
 	}
 }
