@@ -75,6 +75,31 @@ func TestAtHome(t *testing.T) {
 	}
 }
 
+// Nobody is shut out by an address that many may come from, and it is said whose it is.
+func TestSharedAddresses(t *testing.T) {
+	l := links(reading{
+		links: []link{
+			{name: "lo", prefixes: prefixes("127.0.0.1/8"), loopback: true},
+			{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fe80::1/64")},
+			{name: "docker0", prefixes: prefixes("172.17.0.1/16"), hollow: true},
+		},
+		routers: []netip.Addr{netip.MustParseAddr("192.168.1.1"), netip.MustParseAddr("fe80::ff")},
+	})
+	for addr, want := range map[string]string{
+		"127.0.0.1": "", "127.0.0.9": "", "192.168.1.20": "", "203.0.113.7": "", "fe80::2": "",
+		"192.168.1.10": "this machine's own", "::ffff:192.168.1.10": "this machine's own", "fe80::1%eth0": "this machine's own", "172.17.0.1": "this machine's own",
+		"192.168.1.1": "a router's", "fe80::ff%eth0": "a router's",
+		"172.17.0.5": "a container",
+	} {
+		if got := l.Shared(netip.MustParseAddr(addr)); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+	if got := l.Shared(netip.Addr{}); got != "" {
+		t.Errorf("no address: %q", got)
+	}
+}
+
 // An interface that went away is forgotten after a moment.
 func TestLinksAreReadAgain(t *testing.T) {
 	now, read := time.Now(), 0

@@ -33,6 +33,26 @@ func (l *Links) AtHome(source netip.Addr) bool {
 // Addrs returns this machine's own addresses, without zones, for certificates.
 func (l *Links) Addrs() []netip.Addr { return l.network().own }
 
+// Shared says in words why more than one visitor may come from an address, so that nobody is
+// to be shut out by it: it is this machine's own, a router's, or that of a container, which
+// may be a proxy. Empty where nothing of that is known; loopback is not meant, where each
+// program has its own part.
+func (l *Links) Shared(addr netip.Addr) string {
+	addr = addr.Unmap().WithZone("")
+	n := l.network()
+	switch {
+	case !addr.IsValid() || addr.IsLoopback():
+		return ""
+	case slices.Contains(n.own, addr):
+		return "it is this machine's own address"
+	case slices.Contains(n.routers, addr):
+		return "it is a router's address, and everybody who comes through it looks alike"
+	case contains(n.hollow, addr):
+		return "it belongs to a container or virtual machine on this machine, which may be a proxy"
+	}
+	return ""
+}
+
 // isOwn reports whether an address is this machine's.
 func (l *Links) isOwn(addr netip.Addr) bool { return slices.Contains(l.network().own, addr.Unmap()) }
 
@@ -79,6 +99,7 @@ type network struct {
 	own     []netip.Addr   // every address of this machine
 	all     []netip.Prefix // on-link at any interface with neighbours
 	home    []netip.Prefix // on-link at a home's interface
+	hollow  []netip.Prefix // on-link at a bridge of containers and virtual machines
 	routers []netip.Addr
 }
 
@@ -106,6 +127,9 @@ func judge(r reading) *network {
 		for _, p := range l.prefixes {
 			p = netip.PrefixFrom(p.Addr().WithZone(""), p.Bits()).Masked()
 			n.all = append(n.all, p)
+			if l.hollow {
+				n.hollow = append(n.hollow, p)
+			}
 			if isHome {
 				n.home = append(n.home, p)
 			}
