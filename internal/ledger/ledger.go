@@ -30,6 +30,8 @@ package ledger
 import (
 	"context"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
 	"errors"
@@ -57,6 +59,7 @@ type Ledger struct {
 	write *sql.DB
 	read  *sql.DB // the same as write in memory
 	aead  cipher.AEAD
+	mac   []byte // the key of Fingerprint
 }
 
 // Open opens the ledger in dir, which it creates if need be, and brings its schema
@@ -75,7 +78,11 @@ func open(ctx context.Context, dir string, key Key, migrations fs.FS) (*Ledger, 
 	if err != nil {
 		return nil, err
 	}
-	l := &Ledger{aead: aead}
+	mac, err := hkdf.Key(sha256.New, key[:], nil, "gatehouse fingerprints", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{aead: aead, mac: mac}
 	if dir == "" {
 		err = l.openMemory()
 	} else {

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +104,15 @@ func (l *Ledger) Open(name string, sealed []byte) ([]byte, error) {
 		return nil, errSealed(name)
 	}
 	return secret, nil
+}
+
+// Fingerprint is what a secret that belongs to name can be found by again: always the same,
+// and nothing that it could be guessed from without the key.
+func (l *Ledger) Fingerprint(name string, secret []byte) []byte {
+	h := hmac.New(sha256.New, l.mac)
+	fmt.Fprintf(h, "%d:%s", len(name), name) // no two names run into their secrets alike
+	h.Write(secret)
+	return h.Sum(nil)
 }
 
 func errSealed(name string) error {

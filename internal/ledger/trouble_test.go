@@ -326,6 +326,29 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// What a secret is found by again is the same each time, another for another name, key or
+// secret, and shows nothing of it.
+func TestFingerprint(t *testing.T) {
+	l := openDir(t, "")
+	f := l.Fingerprint("a", []byte("secret"))
+	if !bytes.Equal(f, l.Fingerprint("a", []byte("secret"))) || len(f) != 32 || bytes.Contains(f, []byte("secret")) {
+		t.Errorf("%x", f)
+	}
+	other, err := Open(t.Context(), "", Key{9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for what, g := range map[string][]byte{
+		"another name": l.Fingerprint("b", []byte("secret")), "another key": other.Fingerprint("a", []byte("secret")),
+		"another secret": l.Fingerprint("a", []byte("Secret")), "a name that runs on": l.Fingerprint("as", []byte("ecret")),
+	} {
+		if bytes.Equal(f, g) {
+			t.Errorf("%s has the same", what)
+		}
+	}
+}
+
 func TestLoadKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys", "key")
 	first, err := LoadKey(path)
