@@ -71,8 +71,14 @@ func sayStatus(w io.Writer, doc statusDocument) {
 	for _, q := range doc.Waiting {
 		fmt.Fprintf(w, "Asks to be let in: %s from %s, %s.\n", q.Browser, q.Addr, ago(q.Asked))
 	}
-	for _, b := range doc.Bans {
-		fmt.Fprintf(w, "Not listened to: %s, until %s.\n", b.Source, b.Until)
+	for _, s := range doc.Guard.sentences() {
+		fmt.Fprintln(w, s)
+	}
+	for _, b := range doc.Bans[:min(shownBans, len(doc.Bans))] {
+		fmt.Fprintf(w, "Not listened to: %s, %s.\n", b.Source, b.ends())
+	}
+	if more := len(doc.Bans) - shownBans; more > 0 {
+		fmt.Fprintf(w, "And %d more are not listened to: gatehouse guard status --all\n", more)
 	}
 	if len(doc.Counts) > 0 {
 		fmt.Fprintln(w)

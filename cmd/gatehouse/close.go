@@ -98,9 +98,13 @@ func (a *app) closeHouse(ctx context.Context, wish closeWish, previewOnly bool) 
 	if err != nil {
 		return err
 	}
+	bans := a.readHomeBans()
 	c, err := a.converse()
 	if err != nil {
 		return err
+	}
+	if remark := bans.remark(); remark != "" {
+		a.note("%s", remark)
 	}
 	if wish.Was, err = c.listening(); err != nil {
 		return err

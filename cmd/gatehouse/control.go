@@ -19,7 +19,9 @@ import (
 
 	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
+	"gatehouse/internal/door/lan"
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
 )
@@ -285,5 +287,10 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	return &house{cfg: c, identity: people, ledger: store.ledger, mover: move}, closeAll, nil
+	watch := newGuard(c, guard.Config{Shared: lan.NewLinks().Shared})
+	kept, err := keepGuard(ctx, watch, store.ledger, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, closeAll())
+	}
+	return &house{cfg: c, identity: people, ledger: store.ledger, mover: move, guard: watch, kept: kept, events: events.Emit}, closeAll, nil
 }

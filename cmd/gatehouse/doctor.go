@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -53,7 +54,7 @@ way to Home Assistant. The exit status is 1 where something is wrong, and 3 wher
 nothing is, but not everything could be looked at.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := ask(cmd.Context(), a, "doctor", examine, none{})
+			doc, err := ask(cmd.Context(), a, "doctor", examine, a.readHomeBans())
 			if err != nil {
 				return err
 			}
@@ -96,7 +97,7 @@ func sayDiagnoses(w io.Writer, doc doctorDocument) {
 }
 
 // examine makes every diagnosis, in the order in which a request needs things.
-func examine(ctx context.Context, h *house, _ none) (doctorDocument, error) {
+func examine(ctx context.Context, h *house, in homeBans) (doctorDocument, error) {
 	doc := doctorDocument{SchemaVersion: schemaVersion}
 	add := func(d ...diagnosis) { doc.Diagnoses = append(doc.Diagnoses, d...) }
 	add(h.examineServer(), h.examineState())
@@ -104,7 +105,8 @@ func examine(ctx context.Context, h *house, _ none) (doctorDocument, error) {
 	add(h.examineCertificates()...)
 	add(h.examineOwner())
 	add(h.examineStance()...)
-	add(h.examineHome(ctx)...)
+	add(h.examineGuard()...)
+	add(h.examineHome(ctx, in)...)
 	return doc, nil
 }
 
@@ -227,7 +229,7 @@ func (h *house) examineStance() []diagnosis {
 }
 
 // examineHome looks at the way to Home Assistant, as far as it leads.
-func (h *house) examineHome(ctx context.Context) []diagnosis {
+func (h *house) examineHome(ctx context.Context, bans homeBans) []diagnosis {
 	at := h.document().HomeAssistant
 	up := diagnosis{ID: "home-assistant", Title: "Home Assistant answers at " + at, Result: good}
 	ha, err := h.homeAssistant()
@@ -240,10 +242,19 @@ func (h *house) examineHome(ctx context.Context) []diagnosis {
 	version, err := ha.Version(ctx)
 	if err != nil {
 		up.Result, up.Detail, up.Hint = bad, err.Error(), "is it running, and is home.ha_url its address?"
+		var said *client.StatusError
+		if errors.As(err, &said) && said.Status == http.StatusForbidden {
+			up.Detail, up.Hint = "it has banned this gateway's own address", hintOwnBan
+		}
 		return []diagnosis{up}
 	}
 	up.Detail = "release " + version
-	return []diagnosis{up, examineSetUp(ctx, ha), examineTrust(ctx, ha), h.examineToken(ctx, ha), examineAround(ctx, at)}
+	trust := examineTrust(ctx, ha)
+	all := []diagnosis{up, examineSetUp(ctx, ha), trust, h.examineToken(ctx, ha), examineAround(ctx, at)}
+	if h.inMemory() {
+		return all
+	}
+	return append(all, examineOwnBan(bans), h.examineSecondLine(ctx, ha, version, trust, bans))
 }
 
 func examineSetUp(ctx context.Context, ha *client.Client) diagnosis {

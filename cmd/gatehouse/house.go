@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/door/lan"
+	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ha/client"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
@@ -24,8 +28,12 @@ type house struct {
 	identity  *identity.Identity
 	ledger    *ledger.Ledger
 	mover     *mover
+	guard     *guard.Guard
+	kept      *guardKeeper
 	authority *pki.Authority // nil until it is asked for
-	server    *server        // nil without one
+	events    func(event.Event)
+	rules     func(netip.Addr) rulesRow // what the configuration's rules say; nil where there are none
+	server    *server                   // nil without one
 }
 
 // handlers returns everything that verbs have done, by name.
@@ -61,6 +69,12 @@ func handlers() map[string]handler {
 		"house/settled":   on(settled),
 		"house/back":      on(bringBack),
 		"home":            on(askHome),
+		"guard":           on(guardStatus),
+		"guard/ban":       on(banSource),
+		"guard/unban":     on(unbanSource),
+		"guard/allow":     on(allowSource),
+		"guard/explain":   on(explainSource),
+		"guard/import":    on(importBans),
 	}
 }
 
@@ -173,6 +187,14 @@ func (h *house) haUser(ctx context.Context, word string) (id, name string, err e
 		names = append(names, u.Name)
 	}
 	return "", "", &problem{status: statusNo, err: fmt.Errorf("no user of Home Assistant is called %q", word), hint: "there is " + strings.Join(names, ", ")}
+}
+
+// links is what this machine is connected to.
+func (h *house) links() *lan.Links {
+	if h.server != nil {
+		return h.server.links
+	}
+	return lan.NewLinks()
 }
 
 // homeAssistant is a client of the home's own API.
@@ -476,6 +498,7 @@ type statusDocument struct {
 	Live          int               `json:"live"`     // sockets and streams
 	Waiting       []waitingRow      `json:"waiting"`  // browsers that ask to be let in
 	Bans          []banRow          `json:"bans"`
+	Guard         guardRow          `json:"guard"`
 	Counts        map[string]uint64 `json:"counts"` // since the start
 }
 
@@ -507,13 +530,8 @@ type waitingRow struct {
 	Asked   string `json:"asked"`
 }
 
-type banRow struct {
-	Source string `json:"source"`
-	Until  string `json:"until"`
-}
-
 func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
-	doc := statusDocument{SchemaVersion: schemaVersion, Doors: []doorRow{}, Waiting: []waitingRow{}, Bans: []banRow{}, Counts: map[string]uint64{},
+	doc := statusDocument{SchemaVersion: schemaVersion, Doors: []doorRow{}, Waiting: []waitingRow{}, Bans: h.bans(), Guard: h.guardRow(), Counts: map[string]uint64{},
 		HomeAssistant: homeRow{URL: h.cfg.Home.HAURL, State: "unknown"}, Owner: h.identity.HasOwner(), People: len(h.identity.People())}
 	now := h.document()
 	doc.House, doc.HomeAssistant.URL = houseRow{now.Mode, now.Step, now.Deadline, now.Problem}, now.HomeAssistant
@@ -542,9 +560,6 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 	doc.Live = s.gateway.Live()
 	for _, w := range h.identity.Waiting() {
 		doc.Waiting = append(doc.Waiting, waitingRow{w.Name, w.Addr, w.Door, stamp(w.Asked)})
-	}
-	for _, b := range s.guard.Bans() {
-		doc.Bans = append(doc.Bans, banRow{b.Prefix.String(), stamp(b.Until)})
 	}
 	maps.Copy(doc.Counts, s.gateway.Counts())
 	s.refused.into(doc.Counts)

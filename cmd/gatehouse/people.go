@@ -283,6 +283,16 @@ func exactly(n int, what string) cobra.PositionalArgs {
 	}
 }
 
+// atMost is exactly for what may be left out.
+func atMost(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		return exactly(n, "at most "+what)(cmd, args)
+	}
+}
+
 func orDash(s string) string {
 	if s == "" {
 		return "-"

@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +37,9 @@ import (
 //	revoke-device NAME      revokes the device of this name
 //	eventually TEXT PROGRAM ARG…   until the program prints that
 //	stop NAME               tells a background command to end, and waits
+//	kill NAME               ends it with SIGKILL, and waits
+//	wait-for-answer         until a server answers the verbs
+//	wrong-codes N ADDRESS   signs in N times at $SIGNIN with a wrong code, from an address of this machine
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"gatehouse": main, "listener": listener})
@@ -60,7 +66,10 @@ func TestScripts(t *testing.T) {
 			"wait-for-demo": func(ts *testscript.TestScript, neg bool, _ []string) {
 				scriptWaitFor(ts, neg, []string{demoSocket(ts.Getenv)})
 			},
-			"stop": scriptStop,
+			"stop":            scriptStop,
+			"kill":            scriptKill,
+			"wait-for-answer": scriptWaitForAnswer,
+			"wrong-codes":     scriptWrongCodes,
 			"header": func(ts *testscript.TestScript, _ bool, args []string) {
 				token := strings.TrimSpace(ts.ReadFile(args[0]))
 				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("Authorization: Bearer "+token+"\n"), 0o600))
@@ -150,6 +159,62 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%v prints %s", args[1:], ts.ReadFile("stdout"))
+		}
+	}
+}
+
+// scriptKill ends a background command in the middle of what it does, as a power cut would.
+func scriptKill(ts *testscript.TestScript, _ bool, args []string) {
+	cmds := ts.BackgroundCmds()
+	i := slices.IndexFunc(cmds, func(c *exec.Cmd) bool { return slices.Contains(c.Args, args[0]) })
+	if i < 0 {
+		ts.Fatalf("no background command has the word %s", args[0])
+	}
+	time.Sleep(2 * keepEvery) // what is older than that is written down
+	ts.Check(cmds[i].Process.Kill())
+	for deadline := time.Now().Add(10 * time.Second); cmds[i].Process.Signal(syscall.Signal(0)) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v does not end", cmds[i].Args)
+		}
+	}
+}
+
+func scriptWaitForAnswer(ts *testscript.TestScript, _ bool, _ []string) {
+	socket := ts.MkAbs("state/control.sock")
+	for deadline := time.Now().Add(20 * time.Second); !answersControl(context.Background(), socket); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("nobody answers at %s", socket)
+		}
+	}
+}
+
+// scriptWrongCodes signs in with wrong codes, as a name that may be somebody's password.
+func scriptWrongCodes(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(args[1])}}
+	target, err := url.Parse(ts.Getenv("SIGNIN"))
+	ts.Check(err)
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return from.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", target.Port()))
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // the local authority's, on this machine
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	for range n {
+		form := url.Values{"name": {"hunter2"}, "code": {"000000"}}
+		req, err := http.NewRequest(http.MethodPost, target.String(), strings.NewReader(form.Encode()))
+		ts.Check(err)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", target.Scheme+"://"+target.Host)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
+		res, err := client.Do(req)
+		ts.Check(err)
+		ts.Check(res.Body.Close())
+		if res.StatusCode != http.StatusUnauthorized {
+			ts.Fatalf("a wrong code is answered %s", res.Status)
 		}
 	}
 }

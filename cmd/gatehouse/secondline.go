@@ -196,5 +196,5 @@ func editStoredHome(dir string, l ha.Listener, b banning) error {
 	return replaceIn(dir, storedHTTP, before, after)
 }
 
-// sharesAddress reports whether visitors come from one address that all of them share.
-func (s *server) sharesAddress() bool { return false }
+// sharesAddress reports whether visitors come from an address that many share.
+func (s *server) sharesAddress() bool { return len(s.guard.Status().Shared) > 0 }

@@ -48,6 +48,7 @@ type server struct {
 
 	started   time.Time
 	guard     *guard.Guard
+	kept      *guardKeeper
 	authority *pki.Authority
 	home      *homeWatch
 	identity  *identity.Identity
@@ -82,15 +83,10 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 			s.close()
 		}
 	}()
-	s.guard = guard.New(guard.Config{
-		Threshold: c.Guard.Threshold, Window: time.Duration(c.Guard.Window), Ban: time.Duration(c.Guard.Ban),
-		Banned: func(b guard.Ban) {
-			s.emit(event.Event{Kind: event.Banned, Addr: b.Prefix.Addr().String(), Detail: "until " + stamp(b.Until)})
-		},
-		Slowed: func(a guard.Slowing) {
-			s.emit(event.Event{Kind: event.AccountSlowed, Detail: a.Account + " until " + stamp(a.Until)})
-		},
-	})
+	s.guard = newGuard(c, s.guardTold())
+	if s.kept, err = keepGuard(ctx, s.guard, p.ledger, c, p.log); err != nil {
+		return s, err
+	}
 	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
 		return s, err
 	}
@@ -125,7 +121,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 			return s, err
 		}
 	}
-	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, server: s}
+	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, guard: s.guard, kept: s.kept, events: s.emit, server: s}
 	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
 		return s, err
 	}
@@ -210,6 +206,7 @@ func (s *server) run(ctx context.Context) error {
 	s.home.look(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.identity.Run(ctx) })
+	group.Go(func() error { return s.kept.run(ctx) })
 	group.Go(func() error { return s.authority.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.home.run(ctx) })

@@ -220,6 +220,17 @@ func (s *setup) take(home facts.Home) {
 	if home.Unread != nil {
 		s.remark("not all of %s can be read: %v", home.Dir, plainPath(home.Unread))
 	}
+	if home.Dir == "" {
+		return
+	}
+	root, err := os.OpenRoot(home.Dir)
+	if err != nil {
+		return // it is said that not all can be read
+	}
+	defer root.Close()
+	if said := homeBansIn(root.FS()).remark(); said != "" {
+		s.remark("%s", said)
+	}
 }
 
 // choose asks which of several homes it is. One that --ha-url names needs no question.
