@@ -315,6 +315,16 @@ func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument
 	return doc, h.keep(ctx, addrOf(p)+" is allowed")
 }
 
+// banOf is the ban that an explanation speaks of, with what was said of it at the time.
+func (h *house) banOf(x guard.Explanation) guard.Ban {
+	for _, b := range h.guard.Bans() {
+		if b.Prefix == x.Prefix && b.By == x.By {
+			return b
+		}
+	}
+	return guard.Ban{Prefix: x.Prefix, Since: x.Since, Until: x.Until, Level: x.Level, By: x.By, Why: x.Why}
+}
+
 // rulesRow is what the rules of the configuration say of an address.
 type rulesRow struct {
 	Decide bool     `json:"decide"` // the guard is not asked any more, at any door
@@ -395,7 +405,7 @@ func explainSource(_ context.Context, h *house, in named) (doc explainDocument, 
 		doc.Shared = x.SharedWhy
 	}
 	if x.Banned {
-		row := rowOfBan(guard.Ban{Prefix: x.Prefix, Since: x.Since, Until: x.Until, Level: x.Level, By: x.By, Why: x.Why})
+		row := rowOfBan(h.banOf(x))
 		doc.Ban = &row
 	}
 	switch {

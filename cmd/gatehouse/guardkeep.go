@@ -20,7 +20,7 @@ import (
 // How what the guard knows is kept.
 const (
 	keepEvery    = time.Second // a flood costs one transaction in this time, and a killed process loses no more
-	recheckEvery = 10 * time.Second
+	recheckEvery = time.Minute
 	keepTime     = 5 * time.Second // for the last write
 )
 

@@ -22,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"gatehouse/internal/ha/hatest"
+	"gatehouse/internal/ledger"
 )
 
 // The command line as people and scripts use it: testdata/script/*.txtar. Beside the
@@ -37,7 +38,8 @@ import (
 //	revoke-device NAME      revokes the device of this name
 //	eventually TEXT PROGRAM ARG…   until the program prints that
 //	stop NAME               tells a background command to end, and waits
-//	kill NAME               ends it with SIGKILL, and waits
+//	wait-until-kept         until the ledger in state says who is banned
+//	power-cut NAME          ends a background command with SIGKILL, and waits
 //	wait-for-answer         until a server answers the verbs
 //	wrong-codes N ADDRESS   signs in N times at $SIGNIN with a wrong code, from an address of this machine
 
@@ -67,7 +69,8 @@ func TestScripts(t *testing.T) {
 				scriptWaitFor(ts, neg, []string{demoSocket(ts.Getenv)})
 			},
 			"stop":            scriptStop,
-			"kill":            scriptKill,
+			"wait-until-kept": scriptWaitUntilKept,
+			"power-cut":       scriptPowerCut,
 			"wait-for-answer": scriptWaitForAnswer,
 			"wrong-codes":     scriptWrongCodes,
 			"header": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -163,14 +166,35 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptKill ends a background command in the middle of what it does, as a power cut would.
-func scriptKill(ts *testscript.TestScript, _ bool, args []string) {
+// scriptWaitUntilKept looks into the ledger beside the server that writes it.
+func scriptWaitUntilKept(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, ctx := ts.MkAbs("state"), context.Background()
+	key, err := ledger.LoadKey(filepath.Join(dir, ledger.KeyName))
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		l, err := ledger.Open(ctx, dir, key)
+		ts.Check(err)
+		kept := 0
+		err = l.View(ctx, func(tx *ledger.Tx) error {
+			return tx.One([]any{&kept}, `SELECT COUNT(*) FROM guard WHERE about = 'source' AND ends > 0`)
+		})
+		ts.Check(errors.Join(err, l.Close()))
+		if kept > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no ban is written down")
+		}
+	}
+}
+
+// scriptPowerCut ends a background command in the middle of what it does, as a power cut would.
+func scriptPowerCut(ts *testscript.TestScript, _ bool, args []string) {
 	cmds := ts.BackgroundCmds()
 	i := slices.IndexFunc(cmds, func(c *exec.Cmd) bool { return slices.Contains(c.Args, args[0]) })
 	if i < 0 {
 		ts.Fatalf("no background command has the word %s", args[0])
 	}
-	time.Sleep(2 * keepEvery) // what is older than that is written down
 	ts.Check(cmds[i].Process.Kill())
 	for deadline := time.Now().Add(10 * time.Second); cmds[i].Process.Signal(syscall.Signal(0)) == nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
