@@ -212,12 +212,12 @@ func TestDocumentsSpeakOfWhatExists(t *testing.T) {
 	verbs := map[string]bool{"--help": true, "--version": true, "completion": true}
 	for name, text := range h.text {
 		if strings.HasPrefix(name, "cmd/gatehouse/") && !strings.HasSuffix(name, "_test.go") {
-			for _, m := range regexp.MustCompile(`Use:\s+"([a-z]+)`).FindAllSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`(?:Use:\s+|\bgroup\()"([a-z]+)`).FindAllSubmatch(text, -1) {
 				verbs[string(m[1])] = true
 			}
 		}
 	}
-	for _, name := range []string{"README.md", "ARCHITECTURE.md", "THREATS.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/dependencies.md", "docs/performance.md"} {
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "THREATS.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/dependencies.md", "docs/guard.md", "docs/performance.md"} {
 		text := h.document(t, name)
 		for _, m := range regexp.MustCompile("(?m)(?:`|^ *)make ([a-z]+)").FindAllStringSubmatch(text, -1) {
 			if !targets[m[1]] {
