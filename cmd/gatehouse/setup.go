@@ -223,12 +223,11 @@ func (s *setup) take(home facts.Home) {
 	if home.Dir == "" {
 		return
 	}
-	root, err := os.OpenRoot(home.Dir)
+	dir, err := fs.Sub(s.host, strings.Trim(home.Dir, "/"))
 	if err != nil {
-		return // it is said that not all can be read
+		return // it is no folder of this machine
 	}
-	defer root.Close()
-	if said := homeBansIn(root.FS()).remark(); said != "" {
+	if said := homeBansIn(dir).remark(); said != "" {
 		s.remark("%s", said)
 	}
 }

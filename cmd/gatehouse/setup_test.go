@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -314,6 +315,22 @@ func TestSetupOfAnother(t *testing.T) {
 	}
 	if strings.Contains(out, `"/config"`) || !strings.Contains(said+out, "another Home Assistant") {
 		t.Errorf("taken for the one that answers: %s%s", out, said)
+	}
+}
+
+// Setup says how many addresses of Home Assistant's own list can be taken over.
+func TestSetupSaysWhatHomeAssistantHasBanned(t *testing.T) {
+	h := newSetupHome(t, trusting())
+	at, err := url.Parse(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.host = fstest.MapFS{"config/.HA_VERSION": &fstest.MapFile{Data: []byte("2026.11.0")}, "config/.storage/onboarding": &fstest.MapFile{Data: []byte("{}")},
+		"config/configuration.yaml": &fstest.MapFile{Data: []byte("http: {server_port: " + at.Port() + "}\n")},
+		"config/ip_bans.yaml":       &fstest.MapFile{Data: []byte("203.0.113.7: {}\n127.0.0.1: {}\n203.0.113.8: {}\n")}}
+	status, out, said := h.run(t, "--ha-url", h.url, "--no-token", "--yes", "--json")
+	if status != statusDone && status != statusPartly || !strings.Contains(out, "has banned 2 addresses for good") {
+		t.Errorf("status %d: %s%s", status, out, said)
 	}
 }
 
