@@ -33,6 +33,8 @@ const (
 	ReasonName           Reason = "name not served"
 	ReasonHandshake      Reason = "handshake failed"
 	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
+	ReasonProxy          Reason = "not from a trusted proxy"
+	ReasonProxyHeader    Reason = "malformed PROXY header"
 )
 
 // What is too much or too slow.
@@ -44,6 +46,7 @@ const (
 	ReasonSlowBody     Reason = "body too slow"
 	ReasonSlowReader   Reason = "client does not read"
 	ReasonSlowHello    Reason = "ClientHello too slow"
+	ReasonSlowProxy    Reason = "PROXY header too slow"
 	ReasonTooMany      Reason = "too many connections"
 	ReasonTooManyOfOne Reason = "too many connections of one address"
 )
@@ -56,7 +59,7 @@ func Reasons() []Reason {
 		ReasonBody, ReasonConnection, ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonTruncated,
 		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
-		ReasonTooMany, ReasonTooManyOfOne,
+		ReasonTooMany, ReasonTooManyOfOne, ReasonProxy, ReasonProxyHeader, ReasonSlowProxy,
 	}
 }
 
