@@ -17,6 +17,7 @@ import (
 // they come round.
 type crowd struct {
 	max, maxOfOne int
+	spare         int           // places more that are for who is favoured
 	patience      time.Duration // one in the queue of the slow gives way only after so long
 
 	mu     sync.Mutex
@@ -34,11 +35,18 @@ const (
 // lookAt bounds how many are looked at to find one whose address has its share.
 const lookAt = 128
 
+// source is whom a connection comes from, as far as its address tells.
+type source struct {
+	addr netip.Addr // counted under: see network
+	rank rank
+	many bool // stand behind it: a proxy
+}
+
 // place is a connection's place in a crowd.
 type place struct {
-	crowd *crowd
-	addr  netip.Addr
-	yield func() // closes the connection; called once at most, must not wait
+	crowd  *crowd
+	source source
+	yield  func() // closes the connection; called once at most, must not wait
 
 	// Guarded by crowd.mu.
 	next, prev *place // nil while it stands in no queue
@@ -56,18 +64,22 @@ func newCrowd(max, maxOfOne int, patience time.Duration) *crowd {
 	return c
 }
 
-// enter counts one more of an address and has it stand in the queue of the silent;
+// enter counts one more of a source and has it stand in the queue of the silent;
 // it returns a Reason when there are too many. Where another gave way for it, that
 // one has been closed.
-func (c *crowd) enter(a netip.Addr, yield func()) (*place, Reason) {
-	p := &place{crowd: c, addr: a, yield: yield}
+func (c *crowd) enter(s source, yield func()) (*place, Reason) {
+	p := &place{crowd: c, source: s, yield: yield}
+	room := c.max
+	if s.rank == rankFavoured {
+		room += c.spare
+	}
 	c.mu.Lock()
-	if c.each[a] >= c.maxOfOne {
+	if !s.many && c.each[s.addr] >= c.maxOfOne {
 		c.mu.Unlock()
 		return nil, ReasonTooManyOfOne
 	}
 	var out *place
-	if c.all >= c.max {
+	if c.all >= room {
 		if out = c.longest(); out == nil {
 			c.mu.Unlock()
 			return nil, ReasonTooMany
@@ -76,7 +88,7 @@ func (c *crowd) enter(a netip.Addr, yield func()) (*place, Reason) {
 		out.remove()
 	}
 	c.all++
-	c.each[a]++
+	c.each[s.addr]++
 	p.stand(queueSilent)
 	c.mu.Unlock()
 	if out != nil {
@@ -89,7 +101,7 @@ func (c *crowd) enter(a netip.Addr, yield func()) (*place, Reason) {
 func (c *crowd) longest() *place {
 	silent := &c.queues[queueSilent]
 	for p, n := silent.next, 0; p != silent && n < lookAt; p, n = p.next, n+1 {
-		if c.each[p.addr]*len(c.each) >= c.all {
+		if c.each[p.source.addr]*len(c.each) >= c.all {
 			return p
 		}
 	}
@@ -126,8 +138,8 @@ func (p *place) remove() {
 	p.step()
 	p.gone = true
 	c.all--
-	if c.each[p.addr]--; c.each[p.addr] == 0 {
-		delete(c.each, p.addr)
+	if c.each[p.source.addr]--; c.each[p.source.addr] == 0 {
+		delete(c.each, p.source.addr)
 	}
 }
 
@@ -168,23 +180,24 @@ func (p *place) leave() {
 	}
 }
 
-// sourceOf is the address that a connection is counted under; the zero Addr
-// for whatever has none, such as a pipe.
-func sourceOf(remote net.Addr) netip.Addr {
-	var a netip.Addr
+// addrOf is the address that a connection comes from, without zone and never IPv4 in
+// IPv6 clothes; the zero Addr for whatever has none, such as a pipe.
+func addrOf(remote net.Addr) netip.Addr {
 	switch remote := remote.(type) {
 	case *net.TCPAddr:
-		a = remote.AddrPort().Addr()
+		return remote.AddrPort().Addr().Unmap().WithZone("")
 	case nil:
-		return a
-	default:
-		ap, err := netip.ParseAddrPort(remote.String())
-		if err != nil {
-			return a
-		}
-		a = ap.Addr()
+		return netip.Addr{}
 	}
-	a = a.Unmap().WithZone("")
+	ap, err := netip.ParseAddrPort(remote.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// network is what an address is counted under: an IPv6 client holds a whole /64.
+func network(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
 			return p.Addr()
@@ -192,3 +205,6 @@ func sourceOf(remote net.Addr) netip.Addr {
 	}
 	return a
 }
+
+// sourceOf is the address that a connection is counted under.
+func sourceOf(remote net.Addr) netip.Addr { return network(addrOf(remote)) }

@@ -302,13 +302,13 @@ func judge(t *testing.T, ours string, ends map[string]string, s shape) (requests
 		same := slices.EqualFunc(want[:min(len(want), len(got))], got, func(a, b understood) bool { return a.normal() == b.normal() })
 		if !same || clean && len(got) < len(want) && !strings.Contains(s.name, "then request") {
 			t.Errorf("%s: %q\n%s understood %d requests (%s):\n%s\nwe understood %d:\n%s",
-				s.name, clip(text), name, len(got), end, clip(list(got)), len(want), clip(list(want)))
+				s.name, clip(text), name, len(got), end, clip(listed(got)), len(want), clip(listed(want)))
 		}
 	}
 	return len(want), clean
 }
 
-func list(all []understood) string {
+func listed(all []understood) string {
 	var b strings.Builder
 	for _, u := range all {
 		b.WriteString(u.normal() + "\n")

@@ -41,6 +41,9 @@ func newGather(c net.Conn) *gather {
 	return g
 }
 
+// NetConn is the connection below, for whoever needs to know its kind.
+func (g *gather) NetConn() net.Conn { return g.Conn }
+
 // begin begins to gather. A client that takes nothing for timeout loses its connection.
 func (g *gather) begin(timeout time.Duration) {
 	g.mu.Lock()

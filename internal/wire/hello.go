@@ -52,6 +52,9 @@ func readHelloRecords(c io.Reader) (raw, message []byte, err error) {
 		}
 		head := raw[start:]
 		length := int(binary.BigEndian.Uint16(head[3:]))
+		if start == 0 && isPlain(head) {
+			return nil, nil, refuse(ReasonPlain)
+		}
 		// Record version: anything of major version 3, as RFC 8446 section 5.1 asks.
 		if head[0] != 22 || head[1] != 3 || length == 0 || length > 16<<10 || len(handshake)+length > maxHello+4 {
 			return nil, nil, refuse(ReasonHello)
@@ -84,6 +87,17 @@ func readHelloRecords(c io.Reader) (raw, message []byte, err error) {
 		}
 	}
 	return nil, nil, refuse(ReasonHello)
+}
+
+// isPlain reports whether a connection begins as a request does: somebody has typed http
+// where https belongs.
+func isPlain(head []byte) bool {
+	for _, begins := range [...]string{"GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO"} {
+		if string(head) == begins {
+			return true
+		}
+	}
+	return false
 }
 
 // readMore appends exactly n bytes of c to b.

@@ -101,7 +101,7 @@ func TestBadClientHello(t *testing.T) {
 	}{
 		{"nothing", nil, ReasonTruncated},
 		{"cut short", good[:len(good)-1], ReasonTruncated},
-		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), ReasonHello},
+		{"HTTP", []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), ReasonPlain},
 		{"SSH", []byte("SSH-2.0-OpenSSH_9.2\r\n"), ReasonHello},
 		{"SSL 2", []byte("\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"), ReasonHello},
 		{"alert", []byte{21, 3, 1, 0, 2, 1, 0}, ReasonHello},
@@ -206,7 +206,7 @@ func TestUnadmitted(t *testing.T) {
 		"other name": {recordHello(t, &tls.Config{ServerName: "other.example"}), ReasonName},
 		"no name":    {recordHello(t, &tls.Config{InsecureSkipVerify: true}), ReasonName},
 		"address":    {recordHello(t, &tls.Config{ServerName: "192.0.2.1"}), ReasonName},
-		"HTTP":       {[]byte("GET / HTTP/1.1\r\nHost: home.example\r\n\r\n"), ReasonHello},
+		"HTTP":       {[]byte("GET / HTTP/1.1\r\nHost: home.example\r\n\r\n"), ReasonPlain},
 		"nothing":    {nil, ReasonSlowHello},
 		"half":       {recordHello(t, &tls.Config{ServerName: "home.example"})[:100], ReasonSlowHello},
 	} {
@@ -281,12 +281,10 @@ func TestPendingHandshakes(t *testing.T) {
 	}
 	defer c.Close()
 	(<-accepted).Close()
-	var late net.Conn
 	for len(reasons) == 0 {
-		if late, err = net.Dial("tcp", inner.Addr().String()); err != nil {
-			t.Fatal(err)
+		if late, err := net.Dial("tcp", inner.Addr().String()); err == nil { // or it is reset already
+			defer late.Close()
 		}
-		defer late.Close()
 		time.Sleep(10 * time.Millisecond)
 	}
 	if r := <-reasons; r != string(ReasonTooManyOfOne) {
@@ -371,7 +369,7 @@ func TestCrowdCountsIPv6ByNetwork(t *testing.T) {
 	c := newCrowd(10, 2, 0)
 	var first *place
 	enter := func(addr string) Reason {
-		p, reason := c.enter(sourceOf(remoteText(addr)), func() { t.Error("somebody gave way") })
+		p, reason := c.enter(source{addr: sourceOf(remoteText(addr))}, func() { t.Error("somebody gave way") })
 		if first == nil {
 			first = p
 		}

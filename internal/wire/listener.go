@@ -5,32 +5,85 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
+	"runtime"
 	"strings"
-	"sync"
 	"time"
 )
 
 // TLSOptions say who may shake hands on a TLSListener and for how long. Zero
-// numbers and times mean their defaults.
+// numbers and times mean their defaults. All functions are called from several
+// goroutines, must be quick, and may be nil.
 type TLSOptions struct {
-	// Admit judges a ClientHello before TLS answers. It is called from several
-	// goroutines. Who is not admitted gets not one byte. nil admits everybody.
+	// Allow judges an address before anything is read: who is not allowed is dropped
+	// without a byte. nil allows everybody.
+	Allow func(netip.Addr) bool
+	// Admit judges a ClientHello before TLS answers. Who is not admitted gets not one
+	// byte. nil admits everybody.
 	Admit func(*ClientHello, net.Conn) bool
+	// Proxies are in front of the listener; the limits of one address do not hold for them.
+	Proxies Proxies
+	// Favoured reports whether a known device came from an address lately: it shakes
+	// hands before others, and there is room for it when there is none for others.
+	Favoured func(netip.Addr) bool
+	// Tight reports whether an address gets little: only what a known device needs that
+	// happens to be there. Who is favoured is not asked.
+	Tight func(netip.Addr) bool
 	// HelloTimeout is from accept to the end of the ClientHello; default 5 s.
 	HelloTimeout time.Duration
 	// HandshakeTimeout is for the rest of the handshake; default 10 s.
 	HandshakeTimeout time.Duration
 	// MaxPending bounds the connections between accept and the end of their
-	// handshake; default 512. MaxPendingPerAddr bounds those of one address
-	// (IPv6: one /64); default 64. More of one address are closed at once without a
-	// byte. Where there are too many in all, the oldest that has not sent its whole
-	// ClientHello is closed in place of the newcomer, or else the oldest that has
-	// stood still in its handshake for two seconds.
+	// handshake; default 512, and a quarter more for who is favoured. MaxPendingPerAddr
+	// bounds those of one address (IPv6: one /64); default 64. More of one address are
+	// closed at once without a byte. Where there are too many in all, the oldest that has
+	// not sent its whole ClientHello, or whose turn to be answered has not come, is closed
+	// in place of the newcomer, or else the oldest that has stood still in its handshake
+	// for two seconds.
 	MaxPending, MaxPendingPerAddr int
-	// Refused is told why a connection did not come through; it must be quick
-	// and safe for concurrent use. The string is a Reason. May be nil.
+	// MaxComputing is how many handshakes are computed at one time, which is what they
+	// take of the processors; default half of them, and at least one. Those who are
+	// favoured go first, then addresses that have come seldom, then others.
+	MaxComputing int
+	// Now is the clock by which the handshakes of an address are counted (see rates.go);
+	// default time.Now.
+	Now func() time.Time
+	// Refused is told why a connection did not come through. The string is a Reason.
 	Refused func(remote net.Addr, reason string)
+}
+
+// withDefaults fills in what is zero.
+func (o TLSOptions) withDefaults() TLSOptions {
+	nobody := func(netip.Addr) bool { return false }
+	if o.Allow == nil {
+		o.Allow = func(netip.Addr) bool { return true }
+	}
+	if o.Favoured == nil {
+		o.Favoured = nobody
+	}
+	if o.Tight == nil {
+		o.Tight = nobody
+	}
+	if o.HelloTimeout <= 0 {
+		o.HelloTimeout = 5 * time.Second
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = 10 * time.Second
+	}
+	if o.MaxPending <= 0 {
+		o.MaxPending = 512
+	}
+	if o.MaxPendingPerAddr <= 0 {
+		o.MaxPendingPerAddr = 64
+	}
+	if o.MaxComputing <= 0 {
+		o.MaxComputing = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
 }
 
 // Conn is a connection whose TLS handshake is done.
@@ -41,23 +94,14 @@ type Conn struct {
 }
 
 // TLSListener makes TLS handshakes, many at a time, and gives out connections
-// that have one behind them. One slow client never holds up another.
+// that have one behind them. One slow client never holds up another. What its Accept
+// returns is always a *Conn.
 type TLSListener struct {
-	inner   net.Listener
-	config  *tls.Config
-	opt     TLSOptions
-	pending *crowd
-
-	start   sync.Once
-	ready   chan *Conn
-	failed  chan struct{} // closed when inner fails; err says how
-	err     error
-	closing chan struct{}
-	close   sync.Once
-
-	mu    sync.Mutex
-	conns map[net.Conn]struct{} // those in a handshake; nil once closed
-	wg    sync.WaitGroup
+	*porter
+	config *tls.Config
+	opt    TLSOptions
+	rates  *rates
+	turns  *turns
 }
 
 // handshakePatience is how long a handshake may take before it gives way to a
@@ -66,184 +110,72 @@ const handshakePatience = 2 * time.Second
 
 // ListenTLS makes a TLSListener over inner. It starts nothing: the first Accept does.
 func ListenTLS(inner net.Listener, cfg *tls.Config, opt TLSOptions) *TLSListener {
-	if opt.HelloTimeout <= 0 {
-		opt.HelloTimeout = 5 * time.Second
-	}
-	if opt.HandshakeTimeout <= 0 {
-		opt.HandshakeTimeout = 10 * time.Second
-	}
-	if opt.MaxPending <= 0 {
-		opt.MaxPending = 512
-	}
-	if opt.MaxPendingPerAddr <= 0 {
-		opt.MaxPendingPerAddr = 64
-	}
-	return &TLSListener{
-		inner: inner, config: cfg, opt: opt,
-		pending: newCrowd(opt.MaxPending, opt.MaxPendingPerAddr, handshakePatience),
-		ready:   make(chan *Conn),
-		failed:  make(chan struct{}),
-		closing: make(chan struct{}),
-		conns:   make(map[net.Conn]struct{}),
-	}
+	opt = opt.withDefaults()
+	pending := newCrowd(opt.MaxPending, opt.MaxPendingPerAddr, handshakePatience)
+	pending.spare = opt.MaxPending / 4
+	l := &TLSListener{porter: newPorter(inner, pending), config: cfg, opt: opt, rates: newRates(opt.Now), turns: newTurns(opt.MaxComputing)}
+	l.judge, l.ready, l.refused = l.judgeSource, l.shake, opt.Refused
+	return l
 }
 
-// Accept waits for the next connection whose handshake is done. What it returns
-// is always a *Conn.
-func (l *TLSListener) Accept() (net.Conn, error) {
-	l.start.Do(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.conns != nil {
-			l.wg.Go(l.acceptAll)
-		}
-	})
-	select {
-	case c := <-l.ready:
-		return c, nil
-	case <-l.closing:
-		return nil, net.ErrClosed
-	case <-l.failed:
-		return nil, l.err
+// judgeSource is asked before anything is read.
+func (l *TLSListener) judgeSource(c net.Conn) (source, Reason) {
+	addr := addrOf(c.RemoteAddr())
+	s := source{addr: network(addr)}
+	switch {
+	case !l.opt.Allow(addr):
+		return s, ReasonNotAllowed
+	case isLocal(c), l.opt.Proxies.TrustedProxy(addr):
+		s.rank, s.many = rankFavoured, true
+		return s, ""
 	}
-}
-
-// Addr is the inner listener's.
-func (l *TLSListener) Addr() net.Addr { return l.inner.Addr() }
-
-// Close ends the inner listener and every handshake that is under way, and waits
-// for them. Connections that Accept returned stay.
-func (l *TLSListener) Close() error {
-	err := net.ErrClosed
-	l.close.Do(func() {
-		close(l.closing)
-		err = l.inner.Close()
-		l.mu.Lock()
-		conns := l.conns
-		l.conns = nil
-		l.mu.Unlock()
-		for c := range conns {
-			_ = c.Close()
-		}
-	})
-	l.wg.Wait()
-	return err
-}
-
-// acceptAll takes connections from inner until that fails for good.
-func (l *TLSListener) acceptAll() {
-	pause := time.Duration(0)
-	for {
-		c, err := l.inner.Accept()
-		if err != nil {
-			if !l.passing(err) {
-				l.err = err
-				close(l.failed)
-				return
-			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			if !l.sleep(pause) {
-				return
-			}
-			continue
-		}
-		pause = 0
-		l.admit(c)
-	}
-}
-
-// passing reports whether an error of Accept goes away by itself, as too many
-// open files do.
-func (l *TLSListener) passing(err error) bool {
-	var ne net.Error
-	select {
-	case <-l.closing:
-		return false
+	favoured := l.opt.Favoured(addr)
+	rare, ok := l.rates.take(s.addr, !favoured && l.opt.Tight(addr))
+	switch {
+	case !ok:
+		return s, ReasonTooFast
+	case favoured:
+		s.rank = rankFavoured
+	case rare:
+		s.rank = rankSeldom
 	default:
+		s.rank = rankOften
 	}
-	//lint:ignore SA1019 for Accept it still means what it says, and net/http relies on it
-	return !errors.Is(err, net.ErrClosed) && errors.As(err, &ne) && ne.Temporary()
-}
-
-func (l *TLSListener) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-l.closing:
-		return false
-	}
-}
-
-// admit starts a connection's handshake if there is room.
-func (l *TLSListener) admit(c net.Conn) {
-	p, reason := l.pending.enter(sourceOf(c.RemoteAddr()), func() { _ = c.Close() })
-	if reason != "" {
-		_ = c.Close()
-		l.refused(c, reason)
-		return
-	}
-	l.mu.Lock()
-	if l.conns == nil {
-		l.mu.Unlock()
-		p.leave()
-		_ = c.Close()
-		return
-	}
-	l.conns[c] = struct{}{}
-	l.wg.Add(1)
-	l.mu.Unlock()
-	go func() {
-		defer l.wg.Done()
-		defer p.leave()
-		done, reason := l.shake(c, p)
-		l.mu.Lock()
-		delete(l.conns, c)
-		l.mu.Unlock()
-		if !p.work() {
-			done, reason = nil, ReasonTooMany // closed already, for a newcomer
-		}
-		if done == nil {
-			_ = c.Close() // the connection below TLS: nothing is written, no alert either
-			l.refused(c, reason)
-			return
-		}
-		select {
-		case l.ready <- done:
-		case <-l.closing:
-			_ = c.Close()
-		}
-	}()
+	return s, ""
 }
 
 // shake makes a connection's handshake: hello, verdict, TLS.
-func (l *TLSListener) shake(c net.Conn, p *place) (*Conn, Reason) {
+func (l *TLSListener) shake(ctx context.Context, c net.Conn, p *place) (net.Conn, Reason) {
 	if err := c.SetDeadline(time.Now().Add(l.opt.HelloTimeout)); err != nil {
 		return nil, ReasonHello
 	}
 	hello, replay, err := ReadClientHello(c)
 	if err != nil {
-		var refused *RefusedError
-		if errors.As(err, &refused) {
-			return nil, refused.Reason
-		}
-		return nil, ReasonTruncated
+		return nil, reasonOf(err)
 	}
 	if l.opt.Admit != nil && !l.opt.Admit(hello, c) {
 		return nil, ReasonName
 	}
-	p.wait(queueSlow)
-	if err := c.SetDeadline(time.Now().Add(l.opt.HandshakeTimeout)); err != nil {
+	p.wait(queueSilent)
+	until := time.Now().Add(l.opt.HandshakeTimeout)
+	if err := c.SetDeadline(until); err != nil {
 		return nil, ReasonHandshake
 	}
-	secure := tls.Server(newGather(replay), l.config)
+	turn := &turnConn{Conn: replay, turns: l.turns, rank: p.source.rank, ctx: ctx, until: until}
+	defer turn.give()
+	if err := turn.take(); err != nil {
+		return nil, ReasonSlowHello
+	}
+	p.wait(queueSlow)
+	gathers := newGather(turn)
+	secure := tls.Server(gathers, l.config)
 	if err := secure.HandshakeContext(context.Background()); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, ReasonSlowHello
 		}
 		return nil, ReasonHandshake
 	}
+	gathers.Conn = replay
 	state := secure.ConnectionState()
 	if !strings.EqualFold(state.ServerName, hello.ServerName) {
 		return nil, ReasonDifferentHello
@@ -254,8 +186,62 @@ func (l *TLSListener) shake(c net.Conn, p *place) (*Conn, Reason) {
 	return &Conn{Conn: secure, ServerName: hello.ServerName, Protocol: state.NegotiatedProtocol}, ""
 }
 
-func (l *TLSListener) refused(c net.Conn, reason Reason) {
-	if l.opt.Refused != nil {
-		l.opt.Refused(c.RemoteAddr(), string(reason))
+// reasonOf is why reading ended before there was anything to judge.
+func reasonOf(err error) Reason {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused.Reason
 	}
+	return ReasonTruncated
+}
+
+// ProxyOptions say what a ProxyListener takes. Zero numbers and times mean their defaults.
+type ProxyOptions struct {
+	Trusted []netip.Prefix // where proxies connect from; from elsewhere nobody does
+	// HeaderTimeout is from accept to the end of the header; default 5 s.
+	HeaderTimeout time.Duration
+	// MaxPending bounds the connections whose header has not come; default 512. The oldest
+	// is closed in place of a newcomer.
+	MaxPending int
+	// Refused is told why a connection did not come through, as with TLSOptions.
+	Refused func(remote net.Addr, reason string)
+}
+
+// ProxyListener reads the header of the PROXY protocol ahead of each connection and gives
+// out those that have one, each with its client's address. A connection from elsewhere
+// than a trusted proxy, or without a whole header in time, ends without a byte.
+type ProxyListener struct{ *porter }
+
+// ListenProxy makes a ProxyListener over inner. It starts nothing: the first Accept does.
+func ListenProxy(inner net.Listener, opt ProxyOptions) *ProxyListener {
+	if opt.HeaderTimeout <= 0 {
+		opt.HeaderTimeout = 5 * time.Second
+	}
+	if opt.MaxPending <= 0 {
+		opt.MaxPending = 512
+	}
+	proxies := Proxies{Trusted: opt.Trusted, Protocol: true}
+	l := &ProxyListener{newPorter(inner, newCrowd(opt.MaxPending, opt.MaxPending, 0))}
+	l.refused = opt.Refused
+	l.judge = func(c net.Conn) (source, Reason) {
+		addr := addrOf(c.RemoteAddr())
+		if !proxies.TrustedProxy(addr) {
+			return source{}, ReasonProxy
+		}
+		return source{addr: network(addr), many: true}, ""
+	}
+	l.ready = func(_ context.Context, c net.Conn, _ *place) (net.Conn, Reason) {
+		if err := c.SetReadDeadline(time.Now().Add(opt.HeaderTimeout)); err != nil {
+			return nil, ReasonTruncated
+		}
+		_, relayed, err := ReadProxyHeader(c)
+		if err != nil {
+			return nil, reasonOf(err)
+		}
+		if err := c.SetReadDeadline(time.Time{}); err != nil {
+			return nil, ReasonTruncated
+		}
+		return relayed, ""
+	}
+	return l
 }

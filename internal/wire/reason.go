@@ -30,6 +30,7 @@ const (
 	ReasonPseudoHeader   Reason = "odd pseudo-header"
 	ReasonHTTP2          Reason = "HTTP/2 used against its rules"
 	ReasonHello          Reason = "malformed ClientHello"
+	ReasonPlain          Reason = "HTTP without TLS"
 	ReasonName           Reason = "name not served"
 	ReasonHandshake      Reason = "handshake failed"
 	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
@@ -49,7 +50,11 @@ const (
 	ReasonSlowProxy    Reason = "PROXY header too slow"
 	ReasonTooMany      Reason = "too many connections"
 	ReasonTooManyOfOne Reason = "too many connections of one address"
+	ReasonTooFast      Reason = "connections of one address too fast"
 )
+
+// ReasonNotAllowed is a rule's doing: nothing is wrong with what was sent.
+const ReasonNotAllowed Reason = "address not allowed"
 
 // Reasons lists the whole set.
 func Reasons() []Reason {
@@ -60,7 +65,24 @@ func Reasons() []Reason {
 		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
 		ReasonTooMany, ReasonTooManyOfOne, ReasonProxy, ReasonProxyHeader, ReasonSlowProxy,
+		ReasonTooFast, ReasonNotAllowed, ReasonPlain,
 	}
+}
+
+// Hostile reports whether nobody is refused for this reason but those who look for holes,
+// or for a house that they do not know the name of: bytes that no browser, app or proxy
+// sends, and names that are not served. What befalls people does not count: http typed for
+// https, a root that is not trusted, a line that breaks or is slow, cookies that have grown
+// too large, many who share an address. What a proxy in front of us gets wrong is not its
+// client's doing.
+func (r Reason) Hostile() bool {
+	switch r {
+	case ReasonLineEnd, ReasonLine, ReasonMethod, ReasonVersion, ReasonTarget, ReasonFold, ReasonHeaderName, ReasonHeaderValue,
+		ReasonUnderscore, ReasonRepeated, ReasonHost, ReasonLength, ReasonCoding, ReasonFraming, ReasonBody, ReasonConnection,
+		ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonPseudoHeader, ReasonHello, ReasonName, ReasonDifferentHello:
+		return true
+	}
+	return false
 }
 
 // RefusedError is a refusal as an error: what a handler gets from reading a body

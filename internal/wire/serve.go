@@ -85,7 +85,8 @@ func (s *serving) acceptAll(l net.Listener) error {
 // admit serves a connection in a goroutine of its own, if there is room. Where there
 // is none, the one that has been idle longest makes room.
 func (s *serving) admit(nc net.Conn) {
-	p, reason := s.crowd.enter(sourceOf(nc.RemoteAddr()), func() {
+	addr := addrOf(nc.RemoteAddr())
+	p, reason := s.crowd.enter(source{addr: network(addr), many: isLocal(nc) || s.Proxies.TrustedProxy(addr)}, func() {
 		_ = closeBelow(nc)
 		s.refused(nc, ReasonTooMany)
 	})
@@ -224,7 +225,7 @@ func (s *serving) shutdown() {
 }
 
 func (s *serving) refused(nc net.Conn, reason Reason) {
-	if s.Refused != nil {
+	if s.Refused != nil && !isLocal(nc) {
 		s.Refused(nc.RemoteAddr(), reason)
 	}
 }

@@ -91,6 +91,8 @@ func (l Limits) withDefaults() Limits {
 type Server struct {
 	Handler http.Handler
 	Limits  Limits
+	// Proxies are in front of the listeners: the limits of one address do not hold for them.
+	Proxies Proxies
 	// Refused is told of every request or connection that was refused and why;
 	// it must be quick and safe for concurrent use. What net/http refuses of HTTP/2
 	// by itself comes as ReasonHTTP2 with an address whose String is "". May be nil.
