@@ -71,9 +71,11 @@ func (c *Config) checkDoors(k *checker) {
 		if https.PublicPort < 0 || https.PublicPort > 65535 {
 			k.say("doors.https.public_port", "", "is %d; ports go from 1 to 65535", https.PublicPort)
 		}
+		k.proxies("doors.https", https.ProxyProtocol, https.TrustedProxies)
 	}
 	if lan != nil {
 		k.listen("doors.lan.listen", lan.Listen)
+		k.proxies("doors.lan", lan.ProxyProtocol, lan.TrustedProxies)
 		for _, n := range lan.Names {
 			if !IsHostName(n) {
 				k.say("doors.lan.names", `names look like "home.lan"; addresses of this machine are known without`, "has %q, which is not a host name", n)

@@ -59,14 +59,18 @@ type Doors struct {
 
 // HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
 type HTTPS struct {
-	Listen     string `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":443\""`
-	PublicPort int    `toml:"public_port" json:"public_port" comment:"Port that people type, where the router forwards another one. Default 0: the port of listen"`
+	Listen         string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":443\""`
+	PublicPort     int      `toml:"public_port" json:"public_port" comment:"Port that people type, where the router forwards another one. Default 0: the port of listen"`
+	ProxyProtocol  bool     `toml:"proxy_protocol" json:"proxy_protocol" comment:"The proxies of trusted_proxies speak the PROXY protocol (version 1 or 2), and nobody else connects. Default false: they set X-Forwarded-For"`
+	TrustedProxies []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
 }
 
 // LAN is the door for home alone. It must not be the one that the router forwards to.
 type LAN struct {
-	Listen string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":8443\""`
-	Names  []string `toml:"names" json:"names" comment:"Further host names of this machine at home. Its own name with .local is known without."`
+	Listen         string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":8443\""`
+	Names          []string `toml:"names" json:"names" comment:"Further host names of this machine at home. Its own name with .local is known without."`
+	ProxyProtocol  bool     `toml:"proxy_protocol" json:"proxy_protocol" comment:"The proxies of trusted_proxies speak the PROXY protocol (version 1 or 2), and nobody else connects. Default false: they set X-Forwarded-For"`
+	TrustedProxies []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
 }
 
 // Certificates are files of a certificate from a public authority. Without them the

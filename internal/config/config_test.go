@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,23 @@ func TestProblems(t *testing.T) {
 		{small + "listen = \"house:443\"\n", "doors.https.listen", 4, "an address or nothing"},
 		{small + "listen = \":0443\"\n", "doors.https.listen", 4, ""},
 		{small + "public_port = 70000\n", "doors.https.public_port", 4, "ports go from 1 to 65535"},
+		{small + "proxy_protocol = true\n", "doors.https.proxy_protocol", 4, "needs doors.https.trusted_proxies"},
+		{small + "proxy_protocol = 1\ntrusted_proxies = [\"192.0.2.1\"]\n", "doors.https.proxy_protocol", 4, ""},
+		{small + "trusted_proxies = \"192.0.2.1\"\n", "doors.https.trusted_proxies", 4, ""},
+		{small + "trusted_proxies = [\"192.0.2.1\", \"proxy.lan\"]\n", "doors.https.trusted_proxies", 4, `has "proxy.lan", which is neither`},
+		{small + "trusted_proxies = [\"192.0.2.1/24\"]\n", "doors.https.trusted_proxies", 4, "the network is 192.0.2.0/24"},
+		{small + "trusted_proxies = [\"192.0.2.1:443\"]\n", "doors.https.trusted_proxies", 4, "neither an address nor a network"},
+		{small + "trusted_proxies = [\"fe80::1%eth0\"]\n", "doors.https.trusted_proxies", 4, "without %zone"},
+		{small + "trusted_proxies = [\"::ffff:192.0.2.0/120\"]\n", "doors.https.trusted_proxies", 4, "write it as IPv4"},
+		{small + "trusted_proxies = [\"0.0.0.0/0\"]\n", "doors.https.trusted_proxies", 4, "much of the Internet"},
+		{small + "trusted_proxies = [\"::/0\"]\n", "doors.https.trusted_proxies", 4, "much of the Internet"},
+		{small + "trusted_proxies = [\"128.0.0.0/7\"]\n", "doors.https.trusted_proxies", 4, "much of the Internet"},
+		{small + "trusted_proxies = [\"2000::/15\"]\n", "doors.https.trusted_proxies", 4, "much of the Internet"},
+		{small + "trusted_proxies = [\"0.0.0.0\"]\n", "doors.https.trusted_proxies", 4, "from where nobody connects"},
+		{small + "trusted_proxies = [\"224.0.0.0/8\"]\n", "doors.https.trusted_proxies", 4, "from where nobody connects"},
+		{"[doors.lan]\nproxy_protocol = true\ntrusted_proxies = []\n", "doors.lan.proxy_protocol", 2, "needs doors.lan.trusted_proxies"},
+		{"[doors.lan]\ntrusted_proxies = [\"\"]\n", "doors.lan.trusted_proxies", 2, "neither an address nor a network"},
+		{small + "trusted_proxy = [\"192.0.2.1\"]\n", "doors.https.trusted_proxy", 4, "did you mean doors.https.trusted_proxies?"},
 		{"[doors.https]\n", "home.name", 0, "is missing"},
 		{"[home]\nname = \"1.2.3.4\"\n[doors.https]\n", "home.name", 2, "not a host name"},
 		{"[home]\nname = \"a.b\"\n", "", 0, "no door is open"},
@@ -99,6 +118,21 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// Proxies are named by address or network, and none are trusted unless they are.
+func TestProxyNetworks(t *testing.T) {
+	c, err := Parse("x.toml", []byte(small+"proxy_protocol = true\ntrusted_proxies = [\"192.0.2.1\", \"10.0.0.0/8\", \"2001:db8::1\", \"fd00::/16\"]\n[doors.lan]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128"), netip.MustParsePrefix("fd00::/16")}
+	if got := ProxyNetworks(c.Doors.HTTPS.TrustedProxies); !slices.Equal(got, want) || !c.Doors.HTTPS.ProxyProtocol {
+		t.Errorf("%v", got)
+	}
+	if d := c.Doors.LAN; d.ProxyProtocol || len(ProxyNetworks(d.TrustedProxies)) != 0 {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestNoFile(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.toml"))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.toml") {
@@ -137,6 +171,7 @@ func TestDuration(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte(small + "[doors.lan]\nnames = [\"a.lan\"]\n[guard]\nban = \"30d\"\nmax_ban = \"30d\"\nallow = [\"10.0.0.1\", \"2001:db8::/32\"]\noffload = \"nftables\"\n[policy]\nplain_worker = true\n[state]\ndir = \"/a\"\n"))
+	f.Add([]byte(small + "proxy_protocol = true\ntrusted_proxies = [\"192.0.2.1\", \"fd00::/16\"]\n"))
 	f.Add([]byte("home = { name = \"a.b\" }\ndoors.https = {}\n"))
 	f.Add([]byte("[home]\nname = 3\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
