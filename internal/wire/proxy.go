@@ -48,6 +48,16 @@ func (p Proxies) TrustedProxy(a netip.Addr) bool {
 // a request comes from.
 func (p Proxies) Forwards(a netip.Addr) bool { return !p.Protocol && p.TrustedProxy(a) }
 
+// Listen returns what gives out connections with their clients' addresses: a
+// ProxyListener over inner where they are told by the PROXY protocol, inner itself where
+// they are not. refused is ProxyOptions.Refused.
+func (p Proxies) Listen(inner net.Listener, refused func(remote net.Addr, reason string)) net.Listener {
+	if !p.Protocol {
+		return inner
+	}
+	return ListenProxy(inner, ProxyOptions{Trusted: p.Trusted, Refused: refused})
+}
+
 // ProxyHeader is what a proxy says of a connection, ahead of it.
 type ProxyHeader struct {
 	// Local says that there is no client whom the proxy could name: it connects for

@@ -22,6 +22,11 @@ type Config struct {
 	Names      []string    // exact host names, lower-case; at least one
 	PublicPort int         // the port that people type, where the router forwards another; 0: Listen's
 	TLS        *tls.Config // of this door alone, with what shows its certificate
+	// Proxies are reverse proxies in front of the door that say whom they come for.
+	Proxies wire.Proxies
+	// Allow says who may come in at all, Favoured where a known device was lately and Tight
+	// who gets little: see wire.TLSOptions. May be nil.
+	Allow, Favoured, Tight func(netip.Addr) bool
 	// Refused is told why a connection did not come through; it must be quick and safe
 	// for concurrent use. May be nil.
 	Refused func(remote net.Addr, reason string)
@@ -30,6 +35,7 @@ type Config struct {
 // Door is the open door: a listener whose connections have a TLS handshake behind them.
 type Door struct {
 	*wire.TLSListener
+	wire.Proxies
 	names []string
 	ports []string // as they stand in a Host; "" for 443
 	port  int
@@ -47,14 +53,15 @@ func Listen(c Config) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open door https: %w", err)
 	}
-	d := &Door{names: slices.Clone(c.Names)}
+	d := &Door{names: slices.Clone(c.Names), Proxies: c.Proxies}
 	d.port = inner.Addr().(*net.TCPAddr).Port
 	d.ports = []string{inHost(d.port)}
 	if c.PublicPort != 0 && c.PublicPort != d.port {
 		d.ports = append(d.ports, inHost(c.PublicPort))
 		d.port = c.PublicPort
 	}
-	d.TLSListener = wire.ListenTLS(inner, c.TLS, wire.TLSOptions{Admit: d.admit, Refused: c.Refused})
+	d.TLSListener = wire.ListenTLS(c.Proxies.Listen(inner, c.Refused), c.TLS, wire.TLSOptions{
+		Proxies: c.Proxies, Allow: c.Allow, Favoured: c.Favoured, Tight: c.Tight, Admit: d.admit, Refused: c.Refused})
 	return d, nil
 }
 

@@ -16,7 +16,10 @@
 //   - it is not an address of this machine itself, where a proxy or a tunnel's end
 //     makes strangers look near;
 //   - it is not a router's: with hairpin NAT, and behind Docker's proxy, strangers
-//     come from there.
+//     come from there;
+//   - it is not a proxy's that the owner trusts, which speaks for others. Whom it names by
+//     the PROXY protocol is judged by the same rules; whom it names by a header of HTTP,
+//     which a client may have written, is not at home (see gateway).
 //
 // Everybody else on this port counts as outside and needs a known device.
 package lan
@@ -40,6 +43,11 @@ type Config struct {
 	Names  []string    // exact host names, lower-case; may be empty
 	TLS    *tls.Config // of this door alone, with what shows its certificate
 	Links  *Links      // what this machine is connected to; must not be nil
+	// Proxies are reverse proxies in front of the door that say whom they come for.
+	Proxies wire.Proxies
+	// Allow says who may come in at all, Favoured where a known device was lately and Tight
+	// who gets little: see wire.TLSOptions. May be nil.
+	Allow, Favoured, Tight func(netip.Addr) bool
 	// Refused is told why a connection did not come through; it must be quick and safe
 	// for concurrent use. May be nil.
 	Refused func(remote net.Addr, reason string)
@@ -48,6 +56,7 @@ type Config struct {
 // Door is the open door: a listener whose connections have a TLS handshake behind them.
 type Door struct {
 	*wire.TLSListener
+	wire.Proxies
 	names []string
 	links *Links
 	port  int
@@ -62,8 +71,9 @@ func Listen(c Config) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open door lan: %w", err)
 	}
-	d := &Door{names: slices.Clone(c.Names), links: c.Links, port: inner.Addr().(*net.TCPAddr).Port}
-	d.TLSListener = wire.ListenTLS(inner, c.TLS, wire.TLSOptions{Admit: d.admit, Refused: c.Refused})
+	d := &Door{names: slices.Clone(c.Names), links: c.Links, Proxies: c.Proxies, port: inner.Addr().(*net.TCPAddr).Port}
+	d.TLSListener = wire.ListenTLS(c.Proxies.Listen(inner, c.Refused), c.TLS, wire.TLSOptions{
+		Proxies: c.Proxies, Allow: c.Allow, Favoured: c.Favoured, Tight: c.Tight, Admit: d.admit, Refused: c.Refused})
 	return d, nil
 }
 
@@ -79,11 +89,14 @@ func (d *Door) admit(hello *wire.ClientHello, c net.Conn) bool {
 // Name is the door's word in the design.
 func (d *Door) Name() policy.Door { return policy.LAN }
 
-// AtHome reports whether a source is on-link here and neither a router nor a bridge.
-func (d *Door) AtHome(source netip.Addr) bool { return d.links.AtHome(source) }
+// AtHome reports whether a source is on-link here and neither a router nor a bridge, nor a
+// proxy that speaks for others.
+func (d *Door) AtHome(source netip.Addr) bool {
+	return !d.TrustedProxy(source) && d.links.AtHome(source)
+}
 
-// Here reports whether a source is this very machine.
-func (d *Door) Here(source netip.Addr) bool { return d.links.Here(source) }
+// Here reports whether a source is this very machine, and not a proxy on it.
+func (d *Door) Here(source netip.Addr) bool { return !d.TrustedProxy(source) && d.links.Here(source) }
 
 // HostAllowed reports whether a Host, lower-case and with its port if it has one, is
 // one of the door's names or an address of this machine, with the door's port.

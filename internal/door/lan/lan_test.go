@@ -2,6 +2,7 @@ package lan
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"gatehouse/internal/wire"
 )
 
 var errNothing = errors.New("cannot be read")
@@ -264,6 +267,85 @@ func TestPlainIsSilentOutside(t *testing.T) {
 	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	if n, _ := c.Read(make([]byte, 1)); n != 0 || refused.Load() != 1 {
 		t.Errorf("read %d bytes, %d refused", n, refused.Load())
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	<-ended
+}
+
+// A proxy that the owner trusts is neither at home nor this machine, whatever its address:
+// it speaks for others. It comes in without TLS, too, where it may be nobody of the house.
+func TestProxyIsNobodyOfTheHouse(t *testing.T) {
+	home := links(reading{
+		links:   []link{{name: "lo", prefixes: prefixes("127.0.0.1/8"), loopback: true}, {name: "eth0", prefixes: prefixes("192.168.1.10/24")}},
+		routers: []netip.Addr{netip.MustParseAddr("192.168.1.1")},
+	})
+	proxies := wire.Proxies{Trusted: prefixes("192.168.1.5/32", "127.0.0.1/32", "192.168.1.1/32"), Protocol: true}
+	for name, d := range map[string]interface {
+		AtHome(netip.Addr) bool
+		Here(netip.Addr) bool
+	}{"with TLS": &Door{links: home, Proxies: proxies}, "without": &Plain{links: home, Proxies: proxies}} {
+		for addr, want := range map[string]struct{ home, here bool }{
+			"192.168.1.5": {}, "::ffff:192.168.1.5": {}, "127.0.0.1": {}, "192.168.1.1": {},
+			"192.168.1.6": {home: true}, "192.168.1.10": {here: true}, "127.0.0.2": {here: true}, "203.0.113.7": {},
+		} {
+			a := netip.MustParseAddr(addr)
+			if d.AtHome(a) != want.home || d.Here(a) != want.here {
+				t.Errorf("%s, %s: at home %t, this machine %t", name, addr, d.AtHome(a), d.Here(a))
+			}
+		}
+	}
+}
+
+// Without TLS, too, a connection is its client's that a proxy relays: somebody at home
+// comes in, somebody of the Internet gets not one byte, and so does whom a rule does not
+// allow, or who comes without a header.
+func TestPlainBehindProxy(t *testing.T) {
+	home := links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24")}}})
+	refused := make(chan string, 1)
+	p, err := ListenPlain(PlainConfig{Listen: "127.0.0.1:0", Links: home, HomeName: func(string) bool { return true },
+		Proxies: wire.Proxies{Trusted: prefixes("127.0.0.1/32"), Protocol: true},
+		Allow:   func(a netip.Addr) bool { return a != netip.MustParseAddr("192.168.1.66") },
+		Refused: func(remote net.Addr, reason string) { refused <- remote.String() + ": " + reason }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := p.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, c.RemoteAddr().String())
+			_ = c.Close()
+		}
+	}()
+	for header, want := range map[string]string{
+		"PROXY TCP4 192.168.1.20 192.168.1.10 50000 8123\r\n": "",
+		"PROXY TCP4 192.168.1.66 192.168.1.10 50000 8123\r\n": "192.168.1.66:50000: address not allowed",
+		"PROXY TCP4 203.0.113.7 192.168.1.10 50000 8123\r\n":  "203.0.113.7:50000: not from home, at the door without TLS",
+		"GET / HTTP/1.1\r\nHost: h\r\n\r\n":                   "malformed PROXY header",
+	} {
+		c, err := net.Dial("tcp", p.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(c, header)
+		b, _ := io.ReadAll(c)
+		_ = c.Close()
+		if want == "" {
+			if string(b) != "192.168.1.20:50000" {
+				t.Errorf("%q hears %q", header, b)
+			}
+			continue
+		}
+		if got := <-refused; len(b) > 0 || !strings.HasSuffix(got, want) {
+			t.Errorf("%q hears %q, and is counted as %q", header, b, got)
+		}
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)

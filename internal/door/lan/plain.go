@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gatehouse/internal/policy"
+	"gatehouse/internal/wire"
 )
 
 // PlainConfig says where the door without TLS is.
@@ -19,6 +20,10 @@ type PlainConfig struct {
 	Links  *Links   // what this machine is connected to; must not be nil
 	// HomeName reports whether a name means something in a home alone.
 	HomeName func(string) bool
+	// Proxies are reverse proxies in front of the door, and Allow says who may come in at
+	// all; as with Config.
+	Proxies wire.Proxies
+	Allow   func(netip.Addr) bool
 	// Refused is told why a connection did not come through; as with Config.
 	Refused func(remote net.Addr, reason string)
 }
@@ -29,9 +34,11 @@ type PlainConfig struct {
 // a byte: a port that the router forwards to it is silent.
 type Plain struct {
 	net.Listener
+	wire.Proxies
 	names    []string
 	links    *Links
 	homeName func(string) bool
+	allow    func(netip.Addr) bool
 	refused  func(remote net.Addr, reason string)
 	port     int
 }
@@ -45,8 +52,8 @@ func ListenPlain(c PlainConfig) (*Plain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open door lan without TLS: %w", err)
 	}
-	return &Plain{Listener: inner, names: slices.Clone(c.Names), links: c.Links, homeName: c.HomeName, refused: c.Refused,
-		port: inner.Addr().(*net.TCPAddr).Port}, nil
+	return &Plain{Listener: c.Proxies.Listen(inner, c.Refused), Proxies: c.Proxies, names: slices.Clone(c.Names), links: c.Links,
+		homeName: c.HomeName, allow: c.Allow, refused: c.Refused, port: inner.Addr().(*net.TCPAddr).Port}, nil
 }
 
 // Accept returns the next connection of somebody who can be of the house.
@@ -56,24 +63,42 @@ func (p *Plain) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if remote, ok := addrOf(c.RemoteAddr()); ok && p.links.inside(remote) {
+		why := p.judge(c)
+		if why == "" {
 			return c, nil
 		}
 		if p.refused != nil {
-			p.refused(c.RemoteAddr(), "not from home, at the door without TLS")
+			p.refused(c.RemoteAddr(), why)
 		}
-		_ = c.Close()
+		_ = wire.Drop(c)
 	}
+}
+
+// judge says why a connection is dropped.
+func (p *Plain) judge(c net.Conn) string {
+	remote, ok := addrOf(c.RemoteAddr())
+	switch {
+	case ok && p.allow != nil && !p.allow(remote):
+		return string(wire.ReasonNotAllowed)
+	case !ok || !p.TrustedProxy(remote) && !p.links.inside(remote):
+		return "not from home, at the door without TLS"
+	}
+	return ""
 }
 
 // Name is the door's word in the design.
 func (p *Plain) Name() policy.Door { return policy.LAN }
 
-// AtHome reports whether a source is on-link here and neither a router nor a bridge.
-func (p *Plain) AtHome(source netip.Addr) bool { return p.links.AtHome(source) }
+// AtHome reports whether a source is on-link here and neither a router nor a bridge, nor a
+// proxy that speaks for others.
+func (p *Plain) AtHome(source netip.Addr) bool {
+	return !p.TrustedProxy(source) && p.links.AtHome(source)
+}
 
-// Here reports whether a source is this very machine.
-func (p *Plain) Here(source netip.Addr) bool { return p.links.Here(source) }
+// Here reports whether a source is this very machine, and not a proxy on it.
+func (p *Plain) Here(source netip.Addr) bool {
+	return !p.TrustedProxy(source) && p.links.Here(source)
+}
 
 // HostAllowed reports whether a Host, lower-case and with its port if it has one, is a
 // name or an address of this home's, with the door's port: what a page on the Internet
