@@ -25,14 +25,15 @@ type flight struct {
 	r      *http.Request
 
 	// arrive
-	addr    netip.Addr
-	path    string // decoded; canonical, so it is also what Home Assistant routes on
-	raw     string // the same as it is forwarded
-	query   string // raw
-	own     bool   // below ownPrefix
-	route   ha.Route
-	upgrade bool // asks for a WebSocket
-	shape   shape
+	addr      netip.Addr
+	forwarded bool   // addr is what a proxy says
+	path      string // decoded; canonical, so it is also what Home Assistant routes on
+	raw       string // the same as it is forwarded
+	query     string // raw
+	own       bool   // below ownPrefix
+	route     ha.Route
+	upgrade   bool // asks for a WebSocket
+	shape     shape
 
 	// identify
 	cookie     string
@@ -83,9 +84,8 @@ func (f *flight) fly() {
 // arrive says which door, what address and what kind of thing is asked.
 func (f *flight) arrive() *refusal {
 	r := f.r
-	var ok bool
-	if f.addr, ok = clientAddr(r.RemoteAddr); !ok {
-		return &refusal{why: "no client address"}
+	if no := f.source(); no != nil {
+		return no
 	}
 	f.upgrade = isUpgrade(r)
 	f.shape = shapeOf(r, f.upgrade)
@@ -257,7 +257,7 @@ func (f *flight) decide() *refusal {
 	closed := f.closed()
 	f.decision = policy.Decide(policy.Ask{
 		Door:       f.door.Name(),
-		AtHome:     f.door.AtHome(f.addr) || f.isProgramHere(),
+		AtHome:     f.nearby() || f.isProgramHere(),
 		Closed:     closed,
 		Source:     closed && f.isSource(),
 		SignedByHA: f.signedByHA,
@@ -297,7 +297,7 @@ func (f *flight) closed() bool { return f.gw.Closed != nil && f.gw.Closed() }
 func (f *flight) visit() identity.Visit {
 	return identity.Visit{
 		Door:      f.door.Name(),
-		AtHome:    f.door.AtHome(f.addr),
+		AtHome:    f.nearby(),
 		Addr:      f.addr,
 		Host:      hostName(f.r.Host),
 		Origin:    f.origin(),

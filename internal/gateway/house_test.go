@@ -39,13 +39,16 @@ const (
 
 // testDoor is a door as the gateway sees one.
 type testDoor struct {
-	name policy.Door
-	home bool
+	name    policy.Door
+	home    bool
+	proxies wire.Proxies
 }
 
 func (d testDoor) Name() policy.Door         { return d.name }
 func (d testDoor) AtHome(netip.Addr) bool    { return d.home }
 func (d testDoor) HostAllowed(h string) bool { return h == testHost }
+
+func (d testDoor) Forwards(addr netip.Addr) bool { return d.proxies.Forwards(addr) }
 
 // testPages says which page would be shown.
 type testPages struct{}
@@ -98,7 +101,7 @@ type setting struct {
 	closed  func() bool
 }
 
-func atHome(s *setting) { s.door = testDoor{policy.LAN, true} }
+func atHome(s *setting) { s.door = testDoor{name: policy.LAN, home: true} }
 
 func newHouse(t testing.TB, options ...option) *house {
 	t.Helper()

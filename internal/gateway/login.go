@@ -32,7 +32,7 @@ type login struct {
 // a cookie, who is not at home either, a token request is read, because it may be an
 // app's; what is wrong with it they are not told.
 func (f *flight) readLogin() *refusal {
-	nobody := f.known.Standing == identity.StandingNone && !f.door.AtHome(f.addr)
+	nobody := f.known.Standing == identity.StandingNone && !f.nearby()
 	switch f.route {
 	case ha.RouteToken, ha.RouteRevoke:
 	case ha.RouteLoginFlow:

@@ -18,7 +18,7 @@ import (
 // to a person is known at home without a cookie.
 
 // atHome reports whether the request comes from home, on the door that can tell.
-func (f *flight) atHome() bool { return f.door.Name() == policy.LAN && f.door.AtHome(f.addr) }
+func (f *flight) atHome() bool { return f.door.Name() == policy.LAN && f.nearby() }
 
 // machine is a door that knows the addresses of the machine that we run on.
 type machine interface{ Here(netip.Addr) bool }
@@ -43,7 +43,7 @@ func (f *flight) isProgramHere() bool {
 // a proxy or a tunnel that hands on what others ask says so.
 func (f *flight) isHere() bool {
 	d, ok := f.door.(machine)
-	if !ok || !d.Here(f.addr) {
+	if !ok || f.forwarded || !d.Here(f.addr) {
 		return false
 	}
 	for name := range f.r.Header {
