@@ -287,7 +287,7 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	watch := newGuard(c, guard.Config{Shared: lan.NewLinks().Shared})
+	watch := newGuard(c, guard.Config{Shared: sharedBy(c, lan.NewLinks())})
 	kept, err := keepGuard(ctx, watch, store.ledger, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())

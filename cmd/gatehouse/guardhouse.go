@@ -222,7 +222,7 @@ func (h *house) risk(p netip.Prefix) string {
 		}
 	}
 	if p.IsSingleIP() {
-		if why := links.Shared(p.Addr()); why != "" {
+		if why := sharedBy(h.cfg, links)(p.Addr()); why != "" {
 			return why
 		}
 	}

@@ -236,7 +236,7 @@ func atMillis(ms int64) time.Time {
 // guardTold is what the server does with what its guard tells.
 func (s *server) guardTold() guard.Config {
 	return guard.Config{
-		Shared: s.links.Shared,
+		Shared: sharedBy(s.cfg, s.links),
 		Banned: func(b guard.Ban) { s.emit(bannedEvent(b)) },
 		Slowed: func(a guard.Slowing) {
 			s.emit(event.Event{Kind: event.AccountSlowed, Detail: s.accountWord(a.Account) + " until " + stamp(a.Until)})

@@ -60,8 +60,9 @@ func (d *plainDoor) open() error {
 	if !s.moved() {
 		return nil
 	}
+	proxies := lanProxies(d.s.cfg)
 	d.listener, d.why = lan.ListenPlain(lan.PlainConfig{Listen: s.Was.plain(), Names: lanNames(d.s.cfg), Links: d.s.links,
-		HomeName: pki.IsHomeName, Refused: d.s.turnedAway})
+		HomeName: pki.IsHomeName, Proxies: proxies, Refused: d.s.turnedAway(policy.LAN, proxies)})
 	if d.why != nil {
 		return d.why
 	}
@@ -76,7 +77,7 @@ func (d *plainDoor) serve() {
 	ctx, stop := context.WithCancel(d.run)
 	listener := d.listener
 	d.stop = stop
-	w := d.s.reader(d.s.gateway.PlainHandler(listener, d.s.overTLS))
+	w := d.s.reader(policy.LAN, listener.Proxies, d.s.gateway.PlainHandler(listener, d.s.overTLS))
 	d.serving.Go(func() {
 		if err := w.Serve(ctx, listener); err != nil && ctx.Err() == nil {
 			d.s.parts.log.Error("the door without TLS is closed", "error", err)

@@ -69,8 +69,9 @@ type openDoor struct {
 	listen   string
 	listener net.Listener // nil while it is closed
 	door     gateway.Door
-	origins  []string // the one that people type first
-	why      string   // it is closed
+	proxies  wire.Proxies // in front of it
+	origins  []string     // the one that people type first
+	why      string       // it is closed
 }
 
 // newServer opens what a gateway needs, in the order in which it is needed, and
@@ -217,7 +218,7 @@ func (s *server) run(ctx context.Context) error {
 		if d.listener == nil {
 			continue
 		}
-		w := s.reader(s.gateway.Handler(d.door))
+		w := s.reader(d.name, d.proxies, s.gateway.Handler(d.door))
 		group.Go(func() error {
 			if err := w.Serve(ctx, d.listener); err != nil {
 				return fmt.Errorf("door %s: %w", d.name, err)
@@ -229,9 +230,10 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // reader is what reads the requests at a door.
-func (s *server) reader(h http.Handler) *wire.Server {
-	return &wire.Server{Handler: h, ErrorLog: s.parts.log,
-		Refused: func(_ net.Addr, why wire.Reason) { s.refused.add(string(why)) },
+func (s *server) reader(door policy.Door, proxies wire.Proxies, h http.Handler) *wire.Server {
+	turnedAway := s.turnedAway(door, proxies)
+	return &wire.Server{Handler: h, Proxies: proxies, ErrorLog: s.parts.log,
+		Refused: func(remote net.Addr, why wire.Reason) { turnedAway(remote, string(why)) },
 		Dropped: func(net.Addr) { s.refused.add("header with an underscore left out") },
 	}
 }
@@ -293,11 +295,11 @@ func (s *server) openDoors() error {
 
 func (s *server) openHTTPS(d *config.HTTPS) error {
 	name := s.cfg.Home.Name
-	open := openDoor{name: policy.HTTPS, listen: d.Listen}
+	open := openDoor{name: policy.HTTPS, listen: d.Listen, proxies: httpsProxies(s.cfg)}
 	get, why := s.certificate(name)
 	if why == "" {
 		door, err := https.Listen(https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort,
-			TLS: pki.ServerConfig(get), Refused: s.turnedAway})
+			TLS: pki.ServerConfig(get), Proxies: open.proxies, Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)})
 		if err != nil {
 			return cannotListen(err, "doors.https.listen")
 		}
@@ -318,11 +320,13 @@ func (s *server) openLAN(d *config.LAN) error {
 			s.parts.log.Warn("the door lan shows the local authority's certificate alone", "error", err)
 		}
 	}
-	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links, Refused: s.turnedAway})
+	proxies := lanProxies(s.cfg)
+	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links,
+		Proxies: proxies, Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.LAN, proxies)})
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
 	}
-	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, origins: door.Origins()})
+	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, proxies: proxies, origins: door.Origins()})
 	return nil
 }
 
@@ -344,9 +348,6 @@ func (s *server) certificate(name string) (pki.GetCertificate, string) {
 	}
 	return nil, fmt.Sprintf("there is no certificate for %s yet, and the local authority's is never shown on a public name", name)
 }
-
-// turnedAway counts a connection that did not come through a door.
-func (s *server) turnedAway(_ net.Addr, reason string) { s.refused.add(reason) }
 
 // cannotListen says why a door's port could not be had.
 func cannotListen(err error, key string) error {
