@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -235,6 +236,9 @@ func ListenProxy(inner net.Listener, opt ProxyOptions) *ProxyListener {
 			return nil, ReasonTruncated
 		}
 		_, relayed, err := ReadProxyHeader(c)
+		if err == io.EOF {
+			return nil, "" // nothing to count: the proxy has looked whether we are there
+		}
 		if err != nil {
 			return nil, reasonOf(err)
 		}

@@ -16,7 +16,7 @@ type porter struct {
 	pending *crowd
 	// judge is asked of a connection before anything of it is read.
 	judge func(c net.Conn) (source, Reason)
-	// ready makes a connection ready, or says why not. ctx ends when it has to give way,
+	// ready makes a connection ready, or says why not; "" is nothing to tell. ctx ends when it has to give way,
 	// and with the listener; the connection is then closed.
 	ready func(ctx context.Context, c net.Conn, p *place) (net.Conn, Reason)
 	// refused is told of those that were not. May be nil.
@@ -178,7 +178,7 @@ func (l *porter) turnAway(c net.Conn, reason Reason) {
 	} else {
 		_ = Drop(c)
 	}
-	if l.refused != nil && !isLocal(c) {
+	if l.refused != nil && reason != "" && !isLocal(c) {
 		l.refused(c.RemoteAddr(), string(reason))
 	}
 }

@@ -71,13 +71,14 @@ type ProxyHeader struct {
 // returns a connection that begins behind it and has the client's address for its own
 // (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2). It writes nothing; deadlines are
 // the caller's, and so is the question whether to believe it. The error is a
-// *RefusedError for what is no whole and well-formed header or too slow, and the
-// connection's own otherwise.
+// *RefusedError for what is no whole and well-formed header or too slow, and io.EOF where
+// the connection ended before it had begun: so proxies look whether somebody is there.
 //
 // Narrower than the protocol: what is relayed is TCP over IPv4 or IPv6; other families
 // and protocols, and addresses that nobody connects from, are refused. A client on the
 // proxy's own machine, named by a loopback address that would here mean this machine, is
-// taken for the proxy itself. What stands behind the addresses in version 2 must be
+// taken for the proxy itself, and so is one whose connection is the proxy's own (HAProxy
+// looks whether we are there in this way). What stands behind the addresses in version 2 must be
 // well-formed, and a checksum right.
 func ReadProxyHeader(c net.Conn) (*ProxyHeader, net.Conn, error) {
 	buf := make([]byte, 0, maxProxyHeader)
@@ -90,12 +91,12 @@ func ReadProxyHeader(c net.Conn) (*ProxyHeader, net.Conn, error) {
 			return nil, nil, refuse(reason)
 		case h != nil:
 			return h, proxied(c, h, buf[length:]), nil
-		case errors.Is(err, io.EOF):
-			return nil, nil, refuse(ReasonTruncated)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, nil, refuse(ReasonSlowProxy)
+		case err != nil && len(buf) == 0:
+			return nil, nil, io.EOF
 		case err != nil:
-			return nil, nil, err
+			return nil, nil, refuse(ReasonTruncated)
 		}
 	}
 }
@@ -105,7 +106,8 @@ func proxied(c net.Conn, h *ProxyHeader, unread []byte) net.Conn {
 	p := &proxiedConn{replayConn: replayConn{Conn: c, unread: bytes.Clone(unread)}, remote: c.RemoteAddr(), local: h.Local}
 	switch {
 	case h.Local:
-	case h.Source.Addr().Unmap().IsLoopback() && !sourceOf(c.RemoteAddr()).IsLoopback():
+	case h.Source.String() == c.RemoteAddr().String(),
+		h.Source.Addr().Unmap().IsLoopback() && !addrOf(c.RemoteAddr()).IsLoopback():
 		p.local = true
 	default:
 		p.remote = net.TCPAddrFromAddrPort(h.Source)

@@ -67,6 +67,7 @@ func TestProxyHeader(t *testing.T) {
 		"version 1, unknown":          {"PROXY UNKNOWN\r\n", proxy},
 		"version 1, unknown and more": {"PROXY UNKNOWN ffff::1 whatever it says 1 2\r\n", proxy},
 		"version 1, loopback":         {"PROXY TCP4 127.0.0.1 127.0.0.1 50000 443\r\n", proxy},
+		"version 1, itself":           {"PROXY TCP4 192.0.2.9 192.0.2.1 1234 443\r\n", proxy},
 		"version 2":                   {binaryHeader(proxyRelayed, proxyTCP4, ends4...), "203.0.113.7:50000"},
 		"version 2, IPv6":             {binaryHeader(proxyRelayed, proxyTCP6, ends6...), "[2001:db8::7]:50000"},
 		"version 2, loopback":         {binaryHeader(proxyRelayed, proxyTCP6, append(netip.IPv6Loopback().AsSlice(), ends6[16:]...)...), proxy},
@@ -110,7 +111,6 @@ func TestProxyHeaderThatIsNone(t *testing.T) {
 		sent   string
 		reason Reason
 	}{
-		"nothing":                       {"", ReasonTruncated},
 		"HTTP":                          {"GET / HTTP/1.1\r\n", ReasonProxyHeader},
 		"TLS":                           {"\x16\x03\x01\x02\x00", ReasonProxyHeader},
 		"half a word":                   {"PRO", ReasonTruncated},
@@ -175,6 +175,13 @@ func TestProxyHeaderThatIsNone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A proxy that connects and says nothing has only looked whether we are there.
+func TestProxyThatLooks(t *testing.T) {
+	if _, _, err := ReadProxyHeader(fromConn{fakeConn{Reader: strings.NewReader(""), t: t}, "192.0.2.9:1234"}); err != io.EOF {
+		t.Errorf("%v", err)
 	}
 }
 
