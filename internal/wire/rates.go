@@ -17,8 +17,13 @@ const (
 	tightPace  = 1
 )
 
-// seldom is how many handshakes an address may have behind it that comes seldom.
-const seldom = 24
+// An address comes seldom that has no more than so many handshakes behind it, of which one
+// is forgotten every two seconds: as many as a browser or two make at once, and far fewer
+// in the long run than rateBurst and ratePace let through.
+const (
+	seldom     = 24
+	seldomPace = 0.5
+)
 
 // maxRates bounds the addresses that are remembered; whoever has not come for longest is
 // forgotten, and with it that it came.
@@ -34,9 +39,10 @@ type rates struct {
 }
 
 type rate struct {
-	addr netip.Addr
-	used float64 // of the bucket
-	at   time.Time
+	addr   netip.Addr
+	used   float64 // of the bucket
+	lately float64 // handshakes that are not forgotten; no more than rateBurst
+	at     time.Time
 }
 
 func newRates(now func() time.Time) *rates {
@@ -56,6 +62,7 @@ func (r *rates) take(addr netip.Addr, tight bool) (rare, ok bool) {
 	b := r.of(addr, now)
 	if passed := now.Sub(b.at); passed > 0 {
 		b.used = max(0, b.used-passed.Seconds()*pace)
+		b.lately = max(0, b.lately-passed.Seconds()*seldomPace)
 	}
 	b.at = now
 	if b.used+1 > burst {
@@ -63,7 +70,8 @@ func (r *rates) take(addr netip.Addr, tight bool) (rare, ok bool) {
 		return false, false
 	}
 	b.used++
-	return !tight && b.used <= seldom, true
+	b.lately = min(b.lately+1, rateBurst)
+	return !tight && b.lately <= seldom, true
 }
 
 // of is the bucket of an address. The caller holds mu.
