@@ -134,6 +134,8 @@ func (c *Config) checkPaths(k *checker) {
 		{"home.ha_dir", c.Home.HADir, false},
 		{"certificates.certificate", c.Certificates.Certificate, false},
 		{"certificates.key", c.Certificates.Key, false},
+		{"guard.countries", c.Guard.Countries, false},
+		{"guard.asns", c.Guard.ASNs, false},
 		{"events.file", c.Events.File, false},
 		{"state.dir", c.State.Dir, true},
 		{"state.socket", c.State.Socket, true},

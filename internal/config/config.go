@@ -42,6 +42,8 @@ type Config struct {
 	Policy       Policy       `toml:"policy" json:"policy"`
 	Events       Events       `toml:"events" json:"events"`
 	State        State        `toml:"state" json:"state"`
+
+	at places // where the file says what; nil where there was none
 }
 
 // Home says what is guarded.
@@ -88,6 +90,9 @@ type Guard struct {
 	MaxBan    Duration `toml:"max_ban" json:"max_ban" comment:"The longest time for which a source is not listened to. Default \"7d\", or ban where that is longer"`
 	Allow     []string `toml:"allow" json:"allow" comment:"Addresses and networks that are never banned. Who comes from there has to sign in all the same."`
 	Offload   string   `toml:"offload" json:"offload" comment:"Have the kernel drop what banned sources send: \"nftables\". It needs gatehouse agent. Default \"\": the gateway does it"`
+	Countries string   `toml:"countries" json:"countries" comment:"MaxMind DB file that tells in which country an address is: of MaxMind, DB-IP or IPinfo. Rules with country: need it."`
+	ASNs      string   `toml:"asns" json:"asns" comment:"MaxMind DB file that tells whose network an address is in; may be the same. Rules with asn: need it."`
+	Rules     []Rule   `toml:"rules,omitempty" json:"rules,omitempty"`
 }
 
 // Policy is what the owner may choose about who comes in.
@@ -145,6 +150,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, explain(name, places, err)
 	}
 	c.fill(places)
+	c.at = places
 	if wrong := c.check(places); len(wrong) > 0 {
 		return nil, &Error{File: name, Problems: wrong}
 	}

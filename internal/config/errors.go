@@ -90,7 +90,7 @@ func misspelt(key string, line int) Problem {
 func wrongValue(at places, line int, bad *toml.DecodeError) Problem {
 	message := strings.TrimPrefix(bad.Error(), "toml: ")
 	p := Problem{Line: line, Message: message}
-	key := at.at(line)
+	key := general(at.at(line))
 	kind, ok := known()[key]
 	if !ok {
 		return p

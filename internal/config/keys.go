@@ -14,12 +14,18 @@ func known() map[string]reflect.Type {
 	walk = func(prefix string, t reflect.Type) {
 		for i := range t.NumField() {
 			f := t.Field(i)
+			if !f.IsExported() {
+				continue
+			}
 			name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 			key, kind := join(prefix, name), f.Type
 			if kind.Kind() == reflect.Pointer {
 				kind = kind.Elem()
 			}
 			keys[key] = kind
+			if kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.Struct {
+				walk(key, kind.Elem())
+			}
 			if kind.Kind() == reflect.Struct {
 				walk(key, kind)
 			}

@@ -1,13 +1,15 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 // places says on which line of a file each key and table stands. Keys are dotted:
-// "doors.lan.listen".
+// "doors.lan.listen". Of tables that come several times each has its number, from 0, and
+// the first stands without one, too: "guard.rules[1].from".
 type places map[string]int
 
 // has reports whether the file says anything about a key.
@@ -48,8 +50,14 @@ func locate(data []byte) places {
 	for parser.NextExpression() {
 		e := parser.Expression()
 		switch e.Kind {
-		case unstable.Table, unstable.ArrayTable:
+		case unstable.Table:
 			table = p.add(&parser, "", e)
+		case unstable.ArrayTable:
+			line := 0
+			for it := e.Key(); it.Next(); {
+				line = parser.Shape(it.Node().Raw).Start.Line
+			}
+			table = p.next(p.add(&parser, "", e), line)
 		case unstable.KeyValue:
 			p.addValue(&parser, table, e)
 		}
@@ -70,14 +78,36 @@ func (p places) add(parser *unstable.Parser, table string, e *unstable.Node) str
 	return key
 }
 
-// addValue notes a key and the keys of the inline table that it may hold.
+// next numbers one more table of a key that comes several times.
+func (p places) next(key string, line int) string {
+	for n := 0; ; n++ {
+		if numbered := fmt.Sprintf("%s[%d]", key, n); !p.has(numbered) {
+			p[numbered] = line
+			return numbered
+		}
+	}
+}
+
+// addValue notes a key and the keys of the inline tables that it may hold.
 func (p places) addValue(parser *unstable.Parser, table string, e *unstable.Node) {
 	key := p.add(parser, table, e)
-	if v := e.Value(); v.Valid() && v.Kind == unstable.InlineTable {
+	v := e.Value()
+	switch {
+	case v.Valid() && v.Kind == unstable.InlineTable:
+		p.addInline(parser, key, v)
+	case v.Valid() && v.Kind == unstable.Array:
 		for it := v.Children(); it.Next(); {
-			if it.Node().Kind == unstable.KeyValue {
-				p.addValue(parser, key, it.Node())
+			if it.Node().Kind == unstable.InlineTable {
+				p.addInline(parser, p.next(key, p[key]), it.Node())
 			}
+		}
+	}
+}
+
+func (p places) addInline(parser *unstable.Parser, table string, v *unstable.Node) {
+	for it := v.Children(); it.Next(); {
+		if it.Node().Kind == unstable.KeyValue {
+			p.addValue(parser, table, it.Node())
 		}
 	}
 }
