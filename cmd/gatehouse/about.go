@@ -148,9 +148,16 @@ func (a *app) newConfigCommand() *cobra.Command {
 		Short: "Read the configuration, change nothing, say what is wrong",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, path, err := a.loadConfig()
+			c, path, err := a.loadConfig()
 			if err != nil {
 				return err
+			}
+			wrong, err := fileProblems(c)
+			if err != nil {
+				return err
+			}
+			if err := wrongWith(path, wrong); err != nil {
+				return &problem{status: statusUsage, err: err, problems: wrong}
 			}
 			return a.print(struct {
 				SchemaVersion int    `json:"schema_version"`

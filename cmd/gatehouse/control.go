@@ -292,5 +292,7 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	return &house{cfg: c, identity: people, ledger: store.ledger, mover: move, guard: watch, kept: kept, events: events.Emit}, closeAll, nil
+	alone := &house{cfg: c, identity: people, ledger: store.ledger, mover: move, guard: watch, kept: kept, events: events.Emit}
+	alone.rules = alone.explainRules
+	return alone, closeAll, nil
 }

@@ -106,6 +106,7 @@ func examine(ctx context.Context, h *house, in homeBans) (doctorDocument, error)
 	add(h.examineOwner())
 	add(h.examineStance()...)
 	add(h.examineGuard()...)
+	add(h.examineRules()...)
 	add(h.examineHome(ctx, in)...)
 	return doc, nil
 }

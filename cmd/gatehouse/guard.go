@@ -246,6 +246,9 @@ func (g guardRow) sentences() (all []string) {
 	for _, s := range g.Slowed {
 		all = append(all, fmt.Sprintf("Unknown devices have to wait with the account %s until %s.", s.Account, s.Until))
 	}
+	for _, said := range saysOfTrouble(g.Files) {
+		all = append(all, "A file of the rules for addresses: "+said+".")
+	}
 	if g.Unwritten != "" {
 		all = append(all, "Bans cannot be written down, and a restart forgets them: "+g.Unwritten+".")
 	}
@@ -350,7 +353,7 @@ func (d explainDocument) rulesSay() string {
 	if len(d.Rules.Say) == 0 {
 		return "Rules: none is about it."
 	}
-	return "Rules: " + strings.Join(d.Rules.Say, " ")
+	return "Rules: " + strings.Join(d.Rules.Say, "\n     ")
 }
 
 func (d explainDocument) ownerSays() string {

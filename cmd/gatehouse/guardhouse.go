@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/config"
 	"gatehouse/internal/event"
 	"gatehouse/internal/guard"
+	"gatehouse/internal/guard/filter"
 	"gatehouse/internal/identity"
 )
 
@@ -60,14 +61,15 @@ type guardRow struct {
 	BanSeconds    int64 `json:"ban_seconds"`
 	MaxBanSeconds int64 `json:"max_ban_seconds"`
 
-	Failures  int          `json:"failures"`             // of everybody within the window
-	Overall   int          `json:"overall"`              // so many are too many
-	WaryUntil string       `json:"wary_until,omitempty"` // strangers are met warily, as too much fails from all over
-	Sources   int          `json:"sources"`              // remembered
-	Shared    []sharedRow  `json:"shared"`
-	Slowed    []slowedRow  `json:"slowed"`
-	Allowed   []allowedRow `json:"allowed"`
-	Unwritten string       `json:"unwritten,omitempty"` // why bans cannot be written down
+	Failures  int           `json:"failures"`             // of everybody within the window
+	Overall   int           `json:"overall"`              // so many are too many
+	WaryUntil string        `json:"wary_until,omitempty"` // strangers are met warily, as too much fails from all over
+	Sources   int           `json:"sources"`              // remembered
+	Shared    []sharedRow   `json:"shared"`
+	Slowed    []slowedRow   `json:"slowed"`
+	Allowed   []allowedRow  `json:"allowed"`
+	Files     []filter.File `json:"files,omitempty"`     // that the rules for addresses need, of a running gateway
+	Unwritten string        `json:"unwritten,omitempty"` // why bans cannot be written down
 }
 
 func (h *house) guardRow() guardRow {
@@ -82,6 +84,9 @@ func (h *house) guardRow() guardRow {
 	}
 	for _, x := range h.guard.Allowed() {
 		row.Allowed = append(row.Allowed, allowedRow{addrOf(x.Prefix), stamp(x.Since), x.Why})
+	}
+	if h.server != nil {
+		row.Files = h.server.filter.Files()
 	}
 	if _, err := h.kept.trouble(); err != nil {
 		row.Unwritten = err.Error()
@@ -330,6 +335,8 @@ type rulesRow struct {
 	Decide bool     `json:"decide"` // the guard is not asked any more, at any door
 	Denied bool     `json:"denied"` // it is refused by a rule
 	Say    []string `json:"say"`    // in words, in the order in which they are asked
+
+	Why *filter.Explanation `json:"why,omitempty"` // rule by rule
 }
 
 // noteRow is a failure that is remembered.

@@ -62,7 +62,7 @@ func (d *plainDoor) open() error {
 	}
 	proxies := lanProxies(d.s.cfg)
 	d.listener, d.why = lan.ListenPlain(lan.PlainConfig{Listen: s.Was.plain(), Names: lanNames(d.s.cfg), Links: d.s.links,
-		HomeName: pki.IsHomeName, Proxies: proxies, Refused: d.s.turnedAway(policy.LAN, proxies)})
+		HomeName: pki.IsHomeName, Proxies: proxies, Allow: d.s.admits(policy.LAN, proxies), Refused: d.s.turnedAway(policy.LAN, proxies)})
 	if d.why != nil {
 		return d.why
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -115,6 +117,9 @@ func (a *app) loadConfig() (*config.Config, string, error) {
 	path, _ := a.configPath()
 	c, err := config.Load(path)
 	if err == nil {
+		err = wrongWith(path, ruleProblems(c))
+	}
+	if err == nil {
 		return c, path, nil
 	}
 	var wrong *config.Error
@@ -127,6 +132,15 @@ func (a *app) loadConfig() (*config.Config, string, error) {
 		return nil, path, &problem{status: statusCannot, err: err, hint: "run this as root or as the service's own user"}
 	}
 	return nil, path, &problem{status: statusCannot, err: err}
+}
+
+// wrongWith is the error of problems with a configuration; nil if there are none.
+func wrongWith(path string, wrong []config.Problem) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(wrong, func(a, b config.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return &config.Error{File: path, Problems: wrong}
 }
 
 // note says something beside the result, unless --quiet was given.

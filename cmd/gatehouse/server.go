@@ -24,6 +24,7 @@ import (
 	"gatehouse/internal/event"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/guard"
+	"gatehouse/internal/guard/filter"
 	"gatehouse/internal/ha/client"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
@@ -49,6 +50,7 @@ type server struct {
 	started   time.Time
 	guard     *guard.Guard
 	kept      *guardKeeper
+	filter    *filter.Filter
 	authority *pki.Authority
 	home      *homeWatch
 	identity  *identity.Identity
@@ -88,6 +90,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	if s.kept, err = keepGuard(ctx, s.guard, p.ledger, c, p.log); err != nil {
 		return s, err
 	}
+	if err := s.openFilter(); err != nil {
+		return s, err
+	}
 	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
 		return s, err
 	}
@@ -123,6 +128,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		}
 	}
 	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, guard: s.guard, kept: s.kept, events: s.emit, server: s}
+	s.house.rules = s.house.explainRules
 	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
 		return s, err
 	}
@@ -147,7 +153,7 @@ func (s *server) openGateway() error {
 	s.gateway, err = gateway.New(gateway.Config{
 		HA: ha, Users: users, Identity: s.identity, Pages: standIns{pages}, Guard: s.guard, Event: s.emit, Log: s.parts.log,
 		Home: s.home.state, SignIns: users, Running: s.home.running, Account: s.home.account,
-		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker, Closed: s.mover.closed,
+		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker, Closed: s.mover.closed, Filtered: s.filtered,
 	})
 	s.mover.around = surroundings{
 		place: s.place, openPlain: s.plain.take, holdPlain: s.plain.open, dropPlain: s.plain.drop, own: s.links.Addrs, users: portUsers,
@@ -208,6 +214,7 @@ func (s *server) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.identity.Run(ctx) })
 	group.Go(func() error { return s.kept.run(ctx) })
+	group.Go(func() error { return s.filter.Run(ctx) })
 	group.Go(func() error { return s.authority.Run(ctx) })
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.home.run(ctx) })
@@ -299,7 +306,7 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 	get, why := s.certificate(name)
 	if why == "" {
 		door, err := https.Listen(https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort,
-			TLS: pki.ServerConfig(get), Proxies: open.proxies, Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)})
+			TLS: pki.ServerConfig(get), Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)})
 		if err != nil {
 			return cannotListen(err, "doors.https.listen")
 		}
@@ -322,7 +329,7 @@ func (s *server) openLAN(d *config.LAN) error {
 	}
 	proxies := lanProxies(s.cfg)
 	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links,
-		Proxies: proxies, Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.LAN, proxies)})
+		Proxies: proxies, Allow: s.admits(policy.LAN, proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.LAN, proxies)})
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
 	}

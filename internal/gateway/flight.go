@@ -237,9 +237,12 @@ func (f *flight) judge(t identity.Token, learned bool) {
 	}
 }
 
-// guarded asks whether this source is still listened to. A known device passes a
-// ban of its address.
+// guarded asks the owner's rules for addresses, and whether this source is still listened
+// to. A known device passes a ban of its address.
 func (f *flight) guarded() *refusal {
+	if no := f.filtered(f.isKnown() || f.mayShowToken()); no != nil {
+		return no
+	}
 	if f.isKnown() || f.gw.Guard.Listens(f.addr) {
 		f.endAtHA()
 		return nil

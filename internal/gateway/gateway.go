@@ -4,7 +4,7 @@
 //
 //	arrive    which door, what address, what kind of thing is asked
 //	identify  session cookie, Home Assistant's tokens learned earlier → policy.Who
-//	guarded   is this source still listened to?
+//	guarded   do the owner's rules let its address in, and is it still listened to?
 //	decide    policy.Decide
 //	forward   one transport to Home Assistant, what the client forged removed
 //	refuse    the one place that writes a refusal
@@ -27,6 +27,7 @@ import (
 
 	"gatehouse/internal/event"
 	"gatehouse/internal/guard"
+	"gatehouse/internal/ha"
 	"gatehouse/internal/ha/client"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -89,7 +90,7 @@ const (
 	HomeReady
 )
 
-// Config is what a Gateway is made of. All but Closed, Clients and PlainWorker must be set.
+// Config is what a Gateway is made of. All but Filtered, Closed, Clients and PlainWorker must be set.
 type Config struct {
 	HA       *url.URL // http://host:port of Home Assistant
 	Users    Users
@@ -106,6 +107,10 @@ type Config struct {
 	Running func(context.Context) bool
 	// Account is what is known of a Home Assistant user, by id.
 	Account func(haUserID string) Account
+	// Filtered asks the owner's rules for addresses about a request and whether a known device
+	// makes it, and says which denies it in a few words of a closed set. nil means that there
+	// are none.
+	Filtered func(addr netip.Addr, door policy.Door, route ha.Route, known bool) (why string, denied bool)
 	// Closed reports whether the house is closed: at home, too, only what is known comes in.
 	// nil means that it is not.
 	Closed func() bool

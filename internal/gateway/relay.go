@@ -151,7 +151,11 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 		return false
 	}
 	f.judgeOwn(f.gw.Identity.AccessToken(token))
-	if no := f.decide(); no != nil {
+	no := f.filtered(f.isKnown())
+	if no == nil {
+		no = f.decide()
+	}
+	if no != nil {
 		f.gw.counts.add("refused: " + no.why)
 		if no.reason == policy.ReasonCredential && f.who.Kind == identity.KindBrowser {
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)
