@@ -7,16 +7,21 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/agent"
 	"gatehouse/internal/checks"
+	"gatehouse/internal/config"
 	"gatehouse/internal/finding"
 	"gatehouse/internal/fix"
+	"gatehouse/internal/nft"
 )
 
 // agentSocket is where the agent is asked. Its directory is root's: nobody else can stand in
@@ -32,7 +37,12 @@ func (a *app) newAgentCommand() *cobra.Command {
 finding and the digest of the fix that it showed; the agent works the fix out by itself, and
 applies its own if it is the same. It listens on a Unix socket to root and to the user whose
 the gateway's state is, and to nobody else. It undoes and confirms nothing: that is for
-whoever logs in to this machine.`,
+whoever logs in to this machine.
+
+With offload = "nftables" under [guard], it also has the kernel drop new connections to the
+doors from who is banned, when the gateway asks for it: only from public addresses, never from
+this machine's own, its neighbours or what the configuration allows, and at most for a week.
+That takes the capability CAP_NET_ADMIN. The table inet gatehouse_guard goes when it ends.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runAgent(cmd.Context(), socket) },
 	}
@@ -68,7 +78,106 @@ func (a *app) runAgent(ctx context.Context, socket string) error {
 		return &problem{status: statusCannot, err: fmt.Errorf("open the agent's socket: %w", err)}
 	}
 	a.note("the agent listens at %s, to root and user %s", socket, userName(service))
-	return agent.New(&agentHost{a}, func(uid uint32) bool { return uid == 0 || uid == service }, log).Serve(ctx, l)
+	bans, end, err := dropping(cfg, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer end()
+	return agent.New(&agentHost{a}, bans, func(uid uint32) bool { return uid == 0 || uid == service }, log).Serve(ctx, l)
+}
+
+// dropping returns what has the kernel drop who is banned, or nil where the configuration does
+// not say so; what an earlier agent left is removed then. end removes it all.
+func dropping(cfg *config.Config, log *slog.Logger) (bans *agent.Bans, end func(), err error) {
+	ports, err := doorPorts(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	table, err := nft.New(ports)
+	if err != nil {
+		return nil, nil, err
+	}
+	remove := func() {
+		if err := table.Remove(); err != nil {
+			log.Warn("what the kernel drops for the gateway ends by itself", "error", err)
+		}
+	}
+	if cfg == nil || cfg.Guard.Offload != config.Nftables {
+		if err := table.Remove(); err != nil {
+			log.Debug("nobody knows whether an earlier agent left something in the kernel", "error", err)
+		}
+		return nil, func() {}, nil
+	}
+	allow, err := neverDropped(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := table.Ensure(); err != nil {
+		log.Warn("the kernel does not drop who is banned; it is tried again when the gateway asks", "error", err)
+	}
+	bans = &agent.Bans{Drops: table, Own: ownNetworks, Allow: allow, Now: time.Now}
+	return bans, func() { bans.End(); remove() }, nil
+}
+
+// doorPorts are the TCP ports that the doors listen on.
+func doorPorts(cfg *config.Config) (ports []uint16, err error) {
+	if cfg == nil {
+		return nil, nil
+	}
+	var listens []string
+	if d := cfg.Doors.HTTPS; d != nil {
+		listens = append(listens, d.Listen)
+	}
+	if d := cfg.Doors.LAN; d != nil {
+		listens = append(listens, d.Listen)
+	}
+	for _, listen := range listens {
+		_, port, err := net.SplitHostPort(listen)
+		if err != nil {
+			return nil, fmt.Errorf("find the doors' ports: %w", err)
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("find the doors' ports: %w", err)
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+// neverDropped are the networks that the configuration allows, and those of proxies in front
+// of the doors, behind which all visitors are.
+func neverDropped(cfg *config.Config) (all []netip.Prefix, err error) {
+	for _, text := range cfg.Guard.Allow {
+		p, err := config.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("guard.allow: %q %w", text, err)
+		}
+		all = append(all, p)
+	}
+	if d := cfg.Doors.HTTPS; d != nil {
+		all = append(all, config.ProxyNetworks(d.TrustedProxies)...)
+	}
+	if d := cfg.Doors.LAN; d != nil {
+		all = append(all, config.ProxyNetworks(d.TrustedProxies)...)
+	}
+	return all, nil
+}
+
+// ownNetworks are this machine's addresses, each with the network around it.
+func ownNetworks() (all []netip.Prefix, err error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
 }
 
 // rootsAlone makes sure that nobody but root says in a configuration what root repairs, and

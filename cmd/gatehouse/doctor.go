@@ -107,6 +107,7 @@ func examine(ctx context.Context, h *house, in homeBans) (doctorDocument, error)
 	add(h.examineStance()...)
 	add(h.examineGuard()...)
 	add(h.examineRules()...)
+	add(h.examineOffload()...)
 	add(h.examineHome(ctx, in)...)
 	return doc, nil
 }
@@ -227,6 +228,24 @@ func (h *house) examineStance() []diagnosis {
 		all = append(all, d)
 	}
 	return all
+}
+
+// examineOffload looks whether the kernel helps, where it is told to.
+func (h *house) examineOffload() []diagnosis {
+	if h.cfg.Guard.Offload == "" {
+		return nil
+	}
+	d := diagnosis{ID: "offload", Title: "The kernel drops who is banned again and again", Result: good}
+	if h.server == nil || h.server.offload == nil {
+		d.Result, d.Detail = unknown, "the gateway is not running, or was started before guard.offload was set"
+		return []diagnosis{d}
+	}
+	n, err := h.server.offload.state()
+	d.Detail = fmt.Sprintf("%d addresses and networks", n)
+	if err != nil {
+		d.Result, d.Detail, d.Hint = bad, err.Error(), `"gatehouse agent" does it, as root and with this configuration; until then the gateway refuses them by itself`
+	}
+	return []diagnosis{d}
 }
 
 // examineHome looks at the way to Home Assistant, as far as it leads.

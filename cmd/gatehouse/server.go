@@ -51,6 +51,7 @@ type server struct {
 	guard     *guard.Guard
 	kept      *guardKeeper
 	filter    *filter.Filter
+	offload   *offload // nil where the kernel does not help
 	authority *pki.Authority
 	home      *homeWatch
 	identity  *identity.Identity
@@ -92,6 +93,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	}
 	if err := s.openFilter(); err != nil {
 		return s, err
+	}
+	if c.Guard.Offload == config.Nftables {
+		s.offload = newOffload(s.guard, agentSocket, p.log)
 	}
 	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
 		return s, err
@@ -220,6 +224,7 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.home.run(ctx) })
 	group.Go(func() error { return s.mover.run(ctx) })
 	group.Go(func() error { return s.plain.begin(ctx) })
+	group.Go(func() error { return s.offload.run(ctx) })
 	group.Go(func() error { return serveControl(ctx, s.control, s.house, s.parts.log) })
 	for _, d := range s.doors {
 		if d.listener == nil {
@@ -266,6 +271,9 @@ func (s *server) emit(e event.Event) {
 		}
 	}
 	s.parts.events.Emit(e)
+	if e.Kind == event.Banned || e.Kind == event.Unbanned {
+		s.offload.wake()
+	}
 }
 
 // openDoors opens every door of the configuration that has what it needs. It is an

@@ -4,6 +4,9 @@
 // So whoever holds the gateway, which faces strangers, gets nothing done as root but the
 // repairs that this host needs anyway.
 //
+// Where root's configuration says so, it also has the kernel drop new connections from who is
+// banned (bans.go).
+//
 // It neither undoes nor confirms: who takes a protection back, or keeps what could lock
 // somebody out, is somebody who has logged in to the host.
 package agent
@@ -27,7 +30,8 @@ import (
 	"gatehouse/internal/fix"
 )
 
-// Path is where the agent is asked: Path + "list", "plan" or "apply", each a POST.
+// Path is where the agent is asked: Path + "list", "plan" or "apply", each a POST; and about
+// bans Path + "ban", "unban" or "bans".
 const Path = "/v1/"
 
 // Bounds of what is asked, and of how long an answer takes.
@@ -50,15 +54,16 @@ type Host interface {
 // Agent answers the desk.
 type Agent struct {
 	host    Host
+	bans    *Bans
 	allowed func(uid uint32) bool
 	log     *slog.Logger
 	one     sync.Mutex
 }
 
-// New makes an agent of a host. allowed says which users of the machine may ask; it is told
-// whom the kernel names.
-func New(host Host, allowed func(uid uint32) bool, log *slog.Logger) *Agent {
-	return &Agent{host: host, allowed: allowed, log: log}
+// New makes an agent of a host. bans may be nil: nothing is dropped in the kernel then. allowed
+// says which users of the machine may ask; it is told whom the kernel names.
+func New(host Host, bans *Bans, allowed func(uid uint32) bool, log *slog.Logger) *Agent {
+	return &Agent{host: host, bans: bans, allowed: allowed, log: log}
 }
 
 // Wish is what the desk wants.
@@ -83,6 +88,8 @@ type Answer struct {
 	Offer    *Offer            `json:"offer,omitzero"`
 	N        int               `json:"n,omitzero"`
 	State    fix.State         `json:"state,omitzero"`
+	Bans     []Ban             `json:"bans,omitzero"`
+	Refused  []Refusal         `json:"refused,omitzero"`
 	Error    string            `json:"error,omitzero"`
 	Hint     string            `json:"hint,omitzero"`
 }
@@ -140,33 +147,98 @@ func (a *Agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(http.StatusForbidden, Answer{Error: "only root and the gateway's own user may ask"})
 		return
 	}
-	ask := map[string]func(context.Context, Wish) (Answer, error){Path + "list": a.list, Path + "plan": a.plan, Path + "apply": a.apply}[r.URL.Path]
+	most, ask := a.asked(r.URL.Path)
 	if ask == nil || r.Method != http.MethodPost {
 		say(http.StatusNotFound, Answer{Error: "the agent is not asked that"})
 		return
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	var wish Wish
-	if err == nil {
-		err = json.Unmarshal(body, &wish, json.RejectUnknownMembers(true))
-	}
-	if err != nil || len(body) > maxBody {
-		say(http.StatusBadRequest, Answer{Error: "the question cannot be read"})
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	if err != nil || int64(len(body)) > most {
+		say(http.StatusBadRequest, Answer{Error: errUnread.Error()})
 		return
 	}
-	if !a.one.TryLock() {
-		say(http.StatusConflict, Answer{Error: "the agent is at work", Hint: "ask again when it is done"})
-		return
-	}
-	defer a.one.Unlock()
 	// Whoever asked may go away; what was begun goes on.
-	answer, err := ask(context.WithoutCancel(r.Context()), wish)
+	answer, err := ask(context.WithoutCancel(r.Context()), body)
 	if err != nil {
-		a.log.Warn("not done", "what", r.URL.Path, "id", wish.ID, "error", err)
-		say(http.StatusUnprocessableEntity, Answer{Error: err.Error(), Hint: fix.HintOf(err)})
+		say(statusOf(err), Answer{Error: err.Error(), Hint: fix.HintOf(err)})
 		return
 	}
 	say(http.StatusOK, answer)
+}
+
+var (
+	errUnread = errors.New("the question cannot be read")
+	errBusy   = fix.Refuse("ask again when it is done", "the agent is at work")
+)
+
+// statusOf is the HTTP status that goes with an error.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, errUnread), errors.Is(err, errMany):
+		return http.StatusBadRequest
+	case errors.Is(err, errBusy):
+		return http.StatusConflict
+	case errors.Is(err, errOften):
+		return http.StatusTooManyRequests
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// question answers what a body says.
+type question func(ctx context.Context, body []byte) (Answer, error)
+
+// asked returns what answers a path, and how long the question may be; nil where nothing does.
+// What repairs is done one at a time; a ban does not wait for a repair.
+func (a *Agent) asked(path string) (most int64, q question) {
+	switch path {
+	case Path + "list":
+		return maxBody, a.repairs(path, a.list)
+	case Path + "plan":
+		return maxBody, a.repairs(path, a.plan)
+	case Path + "apply":
+		return maxBody, a.repairs(path, a.apply)
+	case Path + "ban", Path + "unban", Path + "bans":
+		return maxBanBody, a.askedOfBans(path)
+	}
+	return 0, nil
+}
+
+func (a *Agent) askedOfBans(path string) question {
+	switch {
+	case a.bans == nil:
+		return func(context.Context, []byte) (Answer, error) { return Answer{}, errOff }
+	case path == Path+"ban":
+		return read(a.bans.ban)
+	case path == Path+"unban":
+		return read(a.bans.unban)
+	}
+	return read(a.bans.bans)
+}
+
+// read reads a question strictly: a name that is not known, or comes twice, is none.
+func read[W any](do func(context.Context, W) (Answer, error)) question {
+	return func(ctx context.Context, body []byte) (Answer, error) {
+		var w W
+		if err := json.Unmarshal(body, &w, json.RejectUnknownMembers(true)); err != nil {
+			return Answer{}, errUnread
+		}
+		return do(ctx, w)
+	}
+}
+
+// repairs answers one question at a time, and refuses others.
+func (a *Agent) repairs(path string, do func(context.Context, Wish) (Answer, error)) question {
+	return read(func(ctx context.Context, w Wish) (Answer, error) {
+		if !a.one.TryLock() {
+			return Answer{}, errBusy
+		}
+		defer a.one.Unlock()
+		answer, err := do(ctx, w)
+		if err != nil {
+			a.log.Warn("not done", "what", path, "id", w.ID, "error", err)
+		}
+		return answer, err
+	})
 }
 
 func (a *Agent) list(ctx context.Context, _ Wish) (Answer, error) {

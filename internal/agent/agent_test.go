@@ -96,7 +96,7 @@ func (h *host) Apply(ctx context.Context, f finding.Fix) (int, fix.State, error)
 }
 
 // serve runs an agent, and returns what asks it.
-func serve(t *testing.T, h *host, allowed func(uint32) bool) func(path, body string) (int, Answer) {
+func serve(t *testing.T, h *host, bans *Bans, allowed func(uint32) bool) func(path, body string) (int, Answer) {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
@@ -105,7 +105,7 @@ func serve(t *testing.T, h *host, allowed func(uint32) bool) func(path, body str
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- New(h, allowed, slog.New(slog.DiscardHandler)).Serve(ctx, l) }()
+	go func() { done <- New(h, bans, allowed, slog.New(slog.DiscardHandler)).Serve(ctx, l) }()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}
@@ -139,7 +139,7 @@ func anybody(uint32) bool { return true }
 
 func TestAgentAppliesWhatWasShown(t *testing.T) {
 	h := newHost(t)
-	ask := serve(t, h, anybody)
+	ask := serve(t, h, nil, anybody)
 	if _, a := ask(Path+"list", "{}"); len(a.Findings) != 1 || a.Findings[0].ID != "test.file" {
 		t.Errorf("it lists %v", a.Findings)
 	}
@@ -162,7 +162,7 @@ func TestAgentAppliesWhatWasShown(t *testing.T) {
 // is done. There is no way to have it do what it did not work out itself.
 func TestAgentAppliesNothingElse(t *testing.T) {
 	h := newHost(t)
-	ask := serve(t, h, anybody)
+	ask := serve(t, h, nil, anybody)
 	_, shown := ask(Path+"plan", `{"id":"test.file"}`)
 	if err := os.WriteFile(filepath.Join(h.dir, "file"), []byte("bad\nmore\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -194,8 +194,8 @@ func TestAgentHearsNobodyElse(t *testing.T) {
 	me := uint32(os.Geteuid())
 	h := newHost(t)
 	asked := false
-	ask := serve(t, h, func(uid uint32) bool { asked = asked || uid == me; return uid != me })
-	for _, path := range []string{Path + "list", Path + "plan", Path + "apply", "/"} {
+	ask := serve(t, h, nil, func(uid uint32) bool { asked = asked || uid == me; return uid != me })
+	for _, path := range []string{Path + "list", Path + "plan", Path + "apply", Path + "ban", Path + "unban", Path + "bans", "/"} {
 		if status, a := ask(path, `{"id":"test.file"}`); status != http.StatusForbidden || a.Offer != nil || a.Findings != nil {
 			t.Errorf("%s: %d %+v", path, status, a)
 		}
@@ -208,7 +208,7 @@ func TestAgentHearsNobodyElse(t *testing.T) {
 func TestAgentDoesOneThingAtATime(t *testing.T) {
 	h := newHost(t)
 	h.started = make(chan bool)
-	ask := serve(t, h, anybody)
+	ask := serve(t, h, nil, anybody)
 	_, shown := ask(Path+"plan", `{"id":"test.file"}`)
 	first := make(chan int)
 	go func() {
