@@ -115,9 +115,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	rpID, origins := passkeyHome(c, s.doors)
 	s.identity, err = identity.New(ctx, identity.Config{
 		Ledger: p.ledger, RPID: rpID, Origins: origins, Event: s.emit, Log: p.log, Slow: s.guard.Slow,
-		Fail: func(v identity.Visit, account string) {
-			s.guard.Fail(guard.Failure{Addr: v.Addr, Kind: guard.SignIn, Account: account, Door: string(v.Door)})
-		},
+		Fail:        s.guard.Fail,
 		SessionIdle: time.Duration(c.Policy.SessionIdle), SessionMax: time.Duration(c.Policy.SessionMax),
 	})
 	if err != nil {
@@ -265,7 +263,7 @@ func (s *server) close() {
 
 // emit takes an event down; whoever has shown who they are is forgiven.
 func (s *server) emit(e event.Event) {
-	if e.Kind == event.SignedIn {
+	if e.Kind == event.SignedIn || e.Kind == event.DeviceEnrolled {
 		if addr, err := netip.ParseAddr(e.Addr); err == nil {
 			s.guard.Succeed(addr)
 		}

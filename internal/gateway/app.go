@@ -55,7 +55,9 @@ func (f *flight) adopt(device string) {
 		return
 	}
 	f.who, f.byToken = who, !who.Revoked
-	f.gw.Identity.SeenDevice(device, f.door.Name(), f.addr)
+	if f.gw.Identity.SeenDevice(device, f.door.Name(), f.addr) && f.byToken {
+		f.gw.Guard.Seen(f.addr, device)
+	}
 }
 
 // isKnown reports whether the one who asks is a device that is let in.
@@ -69,7 +71,11 @@ func (f *flight) readWebhook() {
 	if f.route != ha.RouteWebhook {
 		return
 	}
-	t, ok := f.gw.Identity.Webhook(ha.WebhookID(f.path))
+	id := ha.WebhookID(f.path)
+	t, ok := f.gw.Identity.Webhook(id)
+	if !ok && f.tried.kind == "" && !f.gw.Identity.IsFound(id) {
+		f.tried = attempt{guard.Webhook, id}
+	}
 	if ok && t.Calls != nil && f.isKnown() {
 		return // a known device may call an automation's as it may call one that was never given
 	}
@@ -195,6 +201,12 @@ func (b *buckets) allow(device string, calls *identity.Calls) bool {
 	if calls != nil && calls.PerMinute > 0 {
 		burst, rate = float64(calls.PerMinute), float64(calls.PerMinute)/60
 	}
+	return b.take(device, burst, rate, 1)
+}
+
+// take takes n from a device's bucket, which holds burst at most and gets rate a second.
+// With n 0 it only looks whether there is one left.
+func (b *buckets) take(device string, burst, rate, n float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
@@ -208,7 +220,7 @@ func (b *buckets) allow(device string, calls *identity.Calls) bool {
 	if k.left < 1 {
 		return false
 	}
-	k.left--
+	k.left -= n
 	return true
 }
 

@@ -46,9 +46,14 @@ type flight struct {
 	held       bool            // a socket whose token is still to come
 	unheld     func()          // gives the place of a held socket back
 	login      login           // what a request to Home Assistant's login says
+	tried      attempt         // what was shown that is not good
+	stale      bool            // the path's signature ran out, and nothing else is shown
 	toEnd      string          // a revoked device's refresh token, to be revoked in Home Assistant
 	toEndLong  string          // likewise a long-lived token,
 	toEndID    string          // and its id there
+
+	// guarded
+	unheard bool // the source is not listened to
 
 	// decide
 	decision policy.Decision
@@ -77,6 +82,7 @@ func (f *flight) fly() {
 		no = f.forward()
 	}
 	if no != nil {
+		f.blame(no)
 		f.refuse(no)
 	}
 }
@@ -117,21 +123,7 @@ func (f *flight) arrive() *refusal {
 // identify turns what the request carries into a policy.Who and says what the
 // Home Assistant credential beside it is worth.
 func (f *flight) identify() *refusal {
-	if f.secure == nil { // browsers send ours with TLS alone
-		f.cookie = sessionCookie(f.r.Header)
-	}
-	if f.cookie != "" {
-		f.known = f.gw.Identity.Recognise(f.cookie)
-		f.who = f.known.Who
-		if f.known.Standing == identity.StandingEnded {
-			f.gw.ended.saw(f.known.Session, f.shape, f.own)
-		}
-		if f.known.Standing == identity.StandingLive {
-			f.gw.Identity.Seen(f.known.Session, f.door.Name(), f.addr)
-		} else {
-			f.who.Proof = policy.ProofNone
-		}
-	}
+	f.readCookie()
 	if f.own {
 		return nil
 	}
@@ -145,6 +137,28 @@ func (f *flight) identify() *refusal {
 	return f.readLogin()
 }
 
+// readCookie judges our own cookie.
+func (f *flight) readCookie() {
+	if f.secure == nil { // browsers send ours with TLS alone
+		f.cookie = sessionCookie(f.r.Header)
+	}
+	if f.cookie == "" {
+		return
+	}
+	f.known = f.gw.Identity.Recognise(f.cookie)
+	f.who = f.known.Who
+	if f.known.Standing == identity.StandingEnded {
+		f.gw.ended.saw(f.known.Session, f.shape, f.own)
+	}
+	if f.known.Standing != identity.StandingLive {
+		f.who.Proof = policy.ProofNone
+		return
+	}
+	if f.gw.Identity.Seen(f.known.Session, f.door.Name(), f.addr) {
+		f.gw.Guard.Seen(f.addr, f.who.Device)
+	}
+}
+
 // readBearer judges the Authorization header. An add-on's page behind ingress
 // may use one of its own: Home Assistant does not look at it there.
 func (f *flight) readBearer() *refusal {
@@ -153,14 +167,16 @@ func (f *flight) readBearer() *refusal {
 	case len(values) == 0 || f.route == ha.RouteIngress:
 		return nil
 	case len(values) > 1:
+		f.tried = attempt{kind: guard.HABearer}
 		return &refusal{why: "two Authorization headers"}
 	}
-	token, _ := strings.CutPrefix(values[0], "Bearer ")
+	token := bearer(f.r.Header)
 	t, learned := f.gw.Identity.AccessToken(token)
 	if learned && t.Revoked && t.Given && t.ClientID == "" {
 		f.toEndLong, f.toEndID = token, t.Issuer
 	}
 	f.judgeOwn(t, learned)
+	f.tried = f.triedToken(guard.HABearer, token, t, learned)
 	return nil
 }
 
@@ -173,10 +189,18 @@ func (f *flight) readSignature() {
 	signed, found, err := ha.SignatureIn(f.query)
 	switch {
 	case !found:
+		if f.tried.kind == "" {
+			f.tried = f.triedPicture()
+		}
 	case err != nil:
+		f.tried = attempt{kind: guard.HASigned}
 		f.judge(identity.Token{}, false)
 	default:
 		t, learned := f.gw.Identity.Issuer(signed.Issuer)
+		if f.tried.kind == "" {
+			f.tried = triedSignature(signed, t, learned)
+		}
+		f.stale = ranOut(signed.Expires) && ha.IsSigned(f.route, f.path) && len(f.r.Header["Authorization"]) == 0
 		switch {
 		case learned && f.isSigner(t, signed):
 		case !learned && ha.IsSigned(f.route, f.path) && signed.Path == f.path && f.who.Device == "" && f.credential == policy.CredentialNone:
@@ -239,6 +263,10 @@ func (f *flight) judge(t identity.Token, learned bool) {
 
 // guarded asks the owner's rules for addresses, and whether this source is still listened
 // to. A known device passes a ban of its address.
+//
+// Nobody is told that they are not listened to. Our own pages show themselves as to any
+// stranger, and nothing that is typed into them counts (identity.Visit); a socket is
+// opened where a stranger's would be, because an app shows only there who it is.
 func (f *flight) guarded() *refusal {
 	if no := f.filtered(f.isKnown() || f.mayShowToken()); no != nil {
 		return no
@@ -247,13 +275,14 @@ func (f *flight) guarded() *refusal {
 		f.endAtHA()
 		return nil
 	}
-	return &refusal{why: "not listened to for now"}
+	f.unheard = true
+	if f.own || f.mayShowToken() || f.isUnsignedSource() {
+		return nil
+	}
+	return notHeard()
 }
 
-// failed counts a failure of this source, and of an account if it names one.
-func (f *flight) failed(kind guard.Kind, account string) {
-	f.gw.Guard.Fail(guard.Failure{Addr: f.addr, Kind: kind, Account: account, Door: string(f.door.Name()), What: string(f.route)})
-}
+func notHeard() *refusal { return &refusal{why: "not listened to for now"} }
 
 // decide asks the policy.
 func (f *flight) decide() *refusal {
@@ -269,6 +298,13 @@ func (f *flight) decide() *refusal {
 		Who:        f.who,
 		Credential: f.credential,
 	})
+	if f.unheard && !f.isKnown() && !f.isUnsignedSource() {
+		if f.held {
+			return notHeard()
+		}
+		f.held = true // see guarded
+		return nil
+	}
 	f.noteSource()
 	if no := f.decision.Reason; !f.decision.Allow {
 		if no == policy.ReasonStranger && f.mayShowToken() && !f.held {
@@ -307,6 +343,7 @@ func (f *flight) visit() identity.Visit {
 		UserAgent: f.r.UserAgent(),
 		Cookie:    f.cookie,
 		Secure:    f.overTLS(),
+		Unheard:   f.unheard,
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/guard"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/policy"
@@ -22,6 +21,10 @@ func (f *flight) forward() *refusal {
 	switch {
 	case f.known.Notice != "" && (f.shape == shapeNavigation || f.shape == shapeAppPage):
 		return f.showNotice()
+	case f.stale:
+		// Speakers and pages that slept ask again and again. Home Assistant would say the same,
+		// and count it against them for good.
+		return &refusal{why: "signature ran out", status: http.StatusUnauthorized}
 	case f.upgrade && f.route == ha.RouteWebSocket:
 		return f.relay()
 	case f.upgrade:
@@ -80,16 +83,6 @@ func (b liveBody) Read(p []byte) (int, error) {
 		return 0, context.Cause(b.ctx)
 	}
 	return n, err
-}
-
-// heard counts a signature that Home Assistant did not take: whoever showed it is
-// nobody that we know.
-func (f *flight) heard(status int) {
-	f.foundBearer(status)
-	byName := f.decision.Reason == policy.ReasonSigned || f.decision.Reason == policy.ReasonSource && f.signedByHA
-	if byName && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		f.failed(guard.HASigned, "")
-	}
 }
 
 // forwardShort is the rest of forward by way of the link.

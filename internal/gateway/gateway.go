@@ -67,10 +67,12 @@ type Pages interface {
 	Plain(r *http.Request) bool
 }
 
-// Guard says who is not listened to any more.
+// Guard says who is not listened to any more, and is told why somebody should not be.
 type Guard interface {
 	Listens(netip.Addr) bool
 	Fail(guard.Failure)
+	// Seen is told where a known device comes from, at most once a second for each.
+	Seen(addr netip.Addr, device string)
 }
 
 // Users asks Home Assistant whose an access token is, and takes back a sign-in.
@@ -130,6 +132,8 @@ type Gateway struct {
 	ended    *endedPages
 	counts   counts
 	hooks    *buckets
+	logins   *buckets // wrong logins of known devices at Home Assistant
+	repeats  *repeats
 	held     held
 	spent    spent
 	version  atomic.Value // string: what Home Assistant last said its version is
@@ -144,7 +148,8 @@ func New(c Config) (*Gateway, error) {
 		c.SignIns == nil, c.Running == nil, c.Account == nil:
 		return nil, errors.New("gateway: incomplete configuration")
 	}
-	g := &Gateway{Config: c, live: newLive(), ended: newEndedPages(time.Now), hooks: newBuckets(time.Now)}
+	g := &Gateway{Config: c, live: newLive(), ended: newEndedPages(time.Now), hooks: newBuckets(time.Now),
+		logins: newBuckets(time.Now), repeats: newRepeats(time.Now)}
 	g.upstream = newUpstream(c.HA)
 	g.version.Store("")
 	return g, nil

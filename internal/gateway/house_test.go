@@ -55,7 +55,11 @@ type testPages struct{}
 
 func (testPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v, ok := identity.VisitFrom(r.Context())
-	fmt.Fprintf(w, "ours: %s %v %s", r.URL.Path, ok, v.Addr)
+	ours := "ours"
+	if v.Unheard {
+		ours = "ours, unheard"
+	}
+	fmt.Fprintf(w, "%s: %s %v %s", ours, r.URL.Path, ok, v.Addr)
 }
 
 func (testPages) Plain(r *http.Request) bool { return r.URL.Path == "/_gatehouse/auth/static/x.css" }

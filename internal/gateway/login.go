@@ -30,15 +30,16 @@ type login struct {
 
 // readLogin reads the body of a request to Home Assistant's login. Of somebody without
 // a cookie, who is not at home either, a token request is read, because it may be an
-// app's; what is wrong with it they are not told.
+// app's, and a login for the name in it; what is wrong with it they are not told.
 func (f *flight) readLogin() *refusal {
 	nobody := f.known.Standing == identity.StandingNone && !f.nearby()
 	switch f.route {
 	case ha.RouteToken, ha.RouteRevoke:
 	case ha.RouteLoginFlow:
-		if nobody {
-			return nil
+		if f.r.Method != http.MethodPost {
+			break
 		}
+		f.tried = attempt{kind: guard.HALogin}
 	default:
 		return nil
 	}
@@ -74,6 +75,9 @@ func (f *flight) readLoginBody() *refusal {
 	}
 	f.login.token, err = ha.ParseTokenRequest(f.r.Header.Get("Content-Type"), body)
 	if err != nil {
+		if f.route == ha.RouteToken {
+			f.tried = attempt{kind: guard.HAToken}
+		}
 		return badToken("token request is malformed", "invalid_request")
 	}
 	return f.judgeToken()
@@ -89,6 +93,7 @@ func badToken(why, code string) *refusal {
 // device is taken to Home Assistant to be revoked there: only its holder can do that.
 func (f *flight) judgeToken() *refusal {
 	if t := f.login.token; t.Grant == "authorization_code" && !f.revokes() {
+		f.tried = triedCode(t.Code)
 		f.judgeCode(t)
 		return nil
 	}
@@ -97,6 +102,9 @@ func (f *flight) judgeToken() *refusal {
 		refresh = f.login.token.Token
 	}
 	if refresh == "" {
+		if !f.revokes() {
+			f.tried = attempt{kind: guard.HAToken}
+		}
 		return nil
 	}
 	known, ok := f.gw.Identity.RefreshToken(refresh)
@@ -107,6 +115,9 @@ func (f *flight) judgeToken() *refusal {
 		f.toEnd = refresh
 	}
 	f.judgeOwn(known, ok)
+	if !f.revokes() { // Home Assistant answers 200 to any nonsense there
+		f.tried = f.triedRefresh(refresh, known, ok)
+	}
 	return nil
 }
 
@@ -224,6 +235,10 @@ func (f *flight) checkLogin() *refusal {
 		if f.strict() && (err != nil || !f.mayBeFor(step.ClientID)) {
 			return other
 		}
+		if f.isKnown() && !f.gw.logins.take(f.who.Device, loginBurst, loginRate, 0) {
+			return &refusal{why: "too many wrong logins on this device", status: http.StatusTooManyRequests,
+				body: `{"message":"Too many wrong logins on this device. Try again in a few minutes."}`}
+		}
 	case f.route == ha.RouteToken && !f.revokes() && t.Grant == "authorization_code":
 		device, clientID, ok := f.gw.Identity.TakeCode(t.Code)
 		f.login.ours = ok && device == f.who.Device && clientID == t.ClientID
@@ -284,9 +299,21 @@ func (f *flight) learnLogin(status int, body []byte) {
 		}
 	case ha.LoginWrong:
 		f.emit(event.HALoginFailed, "")
-		f.failed(guard.HALogin, haAccount(step.Username))
+		if f.isKnown() {
+			f.gw.logins.take(f.who.Device, loginBurst, loginRate, 1)
+			return
+		}
+		f.fail(guard.HALogin, haAccount(step.Username), string(f.route))
 	}
 }
+
+// A known device may be wrong so often at Home Assistant's login, and so often a second. It
+// is let past a ban of its address, and Home Assistant, which sees the address alone, would
+// ban all who share it, for good.
+const (
+	loginBurst = 5
+	loginRate  = 5. / 600
+)
 
 // haAccount is what a user name of Home Assistant's is counted as: it says nothing of
 // the person whom we know by the same name.
@@ -312,7 +339,9 @@ func (f *flight) learnToken(status int, body []byte) *refusal {
 	case status == http.StatusOK && !own && !f.login.ours && f.decision.Reason == policy.ReasonHome:
 		return f.foundLogin(ctx, body)
 	case status >= 400 && !own && !f.login.ours:
-		f.failed(guard.HAToken, "")
+		if !f.isKnown() && !f.gw.Identity.IsFound(t.RefreshToken) {
+			f.fail(guard.HAToken, "", string(f.route))
+		}
 		return nil
 	case status == http.StatusBadRequest && t.Grant == "refresh_token":
 		return f.must(f.gw.Identity.ForgetRefresh(ctx, t.RefreshToken))

@@ -74,6 +74,12 @@ func (f *flight) isSource() bool {
 	return f.who.Device == "" && f.atHome() && (!f.signedByHA || f.isForSource()) && f.gw.Identity.GivenSource(f.addr)
 }
 
+// isUnsignedSource reports whether a speaker or screen that was given asks, and shows nothing
+// with it that could be a guess. It passes a ban of its address, for what it may fetch.
+func (f *flight) isUnsignedSource() bool {
+	return f.closed() && f.credential == policy.CredentialNone && !f.upgrade && f.isSource()
+}
+
 // isForSource reports whether a signature of nobody's whom we know may be one that Home
 // Assistant has made for a speaker: on what speakers fetch, and in the name of no sign-in
 // that was found and given to nobody. Whoever has one could sign for days ahead while the

@@ -142,6 +142,9 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	token, err := ha.ParseAuth(first)
 	if err != nil {
 		f.gw.counts.add("refused: first message is no token")
+		if !f.isKnown() && f.known.Standing == identity.StandingNone && !f.inside() {
+			f.fail(guard.Scan, "", "first message of a socket is no token")
+		}
 		_ = s.client.Close(websocket.StatusNormalClosure, "")
 		return false
 	}
@@ -150,12 +153,15 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 		f.lead(ctx, s, version)
 		return false
 	}
-	f.judgeOwn(f.gw.Identity.AccessToken(token))
+	t, learned := f.gw.Identity.AccessToken(token)
+	f.judgeOwn(t, learned)
+	f.tried = f.triedToken(guard.HASocket, token, t, learned)
 	no := f.filtered(f.isKnown())
 	if no == nil {
 		no = f.decide()
 	}
 	if no != nil {
+		f.blame(no)
 		f.gw.counts.add("refused: " + no.why)
 		if no.reason == policy.ReasonCredential && f.who.Kind == identity.KindBrowser {
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)
@@ -233,8 +239,8 @@ func (f *flight) open(ctx context.Context, s *socket, token string) bool {
 	}
 	if said, err := ha.ParseAuthMessage(answer); err != nil || said.Type != "auth_ok" {
 		conn.CloseNow()
-		if !f.isKnown() {
-			f.failed(guard.HASocket, "")
+		if !f.isKnown() && !f.gw.Identity.IsFound(token) {
+			f.fail(guard.HASocket, "", string(f.route))
 		}
 		if !f.byToken { // an app would take its sign-in for gone; its next refresh says so, if it is
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)

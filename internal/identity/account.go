@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 )
 
@@ -55,7 +56,7 @@ func (i *Identity) FinishAddPasskey(ctx context.Context, v Visit, ceremonyID str
 	}
 	made, err := i.finish(v, user{id: p.id}, c, response)
 	if err != nil || !i.spent.spend(c) {
-		i.failed(v, "", p, "passkey was not made here")
+		i.failed(v, guard.SignIn, "", p, "passkey was not made here")
 		return ErrRefused
 	}
 	i.writing.Lock()

@@ -42,18 +42,19 @@ func (i *Identity) Who(device string) (who policy.Who, ok bool) {
 	return who, true
 }
 
-// SeenDevice notes where a device without a session was seen.
-func (i *Identity) SeenDevice(device string, door policy.Door, addr netip.Addr) {
+// SeenDevice notes where a device without a session was seen; see Seen.
+func (i *Identity) SeenDevice(device string, door policy.Door, addr netip.Addr) bool {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	d, ok := i.devices[device]
 	if !ok {
-		return
+		return false
 	}
-	d.at(door, addr)
-	if now := i.cfg.Now().UnixMilli(); now-d.seen.Load() >= 1000 {
-		d.seen.Store(now)
+	now := i.cfg.Now()
+	if n := now.UnixMilli(); n-d.seen.Load() >= 1000 {
+		d.seen.Store(n)
 	}
+	return d.tell(d.at(door, addr), now)
 }
 
 // Webhook looks a webhook's id up as Home Assistant gave it out.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
@@ -19,6 +20,9 @@ func (i *Identity) AskApproval(ctx context.Context, v Visit) (Approval, error) {
 	n, err := rand.Int(rand.Reader, big.NewInt(90))
 	if err != nil {
 		return Approval{}, err
+	}
+	if v.Unheard {
+		return Approval{}, ErrBusy
 	}
 	ticket, now := newCookie(), i.cfg.Now()
 	v.Cookie, v.UserAgent = "", cleanUserAgent(v.UserAgent)
@@ -120,6 +124,7 @@ func (i *Identity) Approve(ctx context.Context, by policy.Who, id string, number
 	case q == nil:
 		return ErrNotFound
 	case to == ApprovalDenied:
+		i.denied(q, "wrong number at an approval")
 		i.emit(event.ApprovalDenied, &q.visit, p, "", "wrong number")
 		return ErrWrongNumber
 	}
@@ -205,8 +210,16 @@ func (i *Identity) Deny(ctx context.Context, by policy.Who, id string) error {
 	if q == nil {
 		return ErrNotFound
 	}
+	i.denied(q, "a known device said no")
 	i.emit(event.ApprovalDenied, &q.visit, p, "", "")
 	return nil
+}
+
+// denied reports the failure of a browser that asked in vain.
+func (i *Identity) denied(q *ask, what string) {
+	if i.cfg.Fail != nil {
+		i.cfg.Fail(guard.Failure{Addr: q.visit.Addr, Kind: guard.Approval, Door: string(q.visit.Door), What: what})
+	}
 }
 
 // ApproveCode lets the browser that shows a code in as a device of a person, by

@@ -7,6 +7,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
@@ -49,9 +50,14 @@ func (i *Identity) EnrolPasskey(ctx context.Context, v Visit, inviteCode, name, 
 	if err != nil {
 		return Enrolment{}, err
 	}
+	leave, err := i.work(ctx, v)
+	if err != nil {
+		return Enrolment{}, err
+	}
+	defer leave()
 	made, err := i.finish(v, user{id: c.Person}, c, response)
 	if err != nil {
-		i.failed(v, "", inv.person, "passkey was not made here")
+		i.failed(v, guard.Invitation, "", inv.person, "passkey was not made here")
 		return Enrolment{}, ErrRefused
 	}
 	return i.enrol(ctx, v, inv, name, proven{person: c.Person, passkey: made})

@@ -36,10 +36,13 @@
 // known devices, is bounded by address and in all, and none pushes out another's.
 // An address outside of home leaves the last four places to home.
 //
-// Guessing. Every failure is reported to Config.Fail. While Config.Slow says so,
-// the six digits of an account are refused to devices that are not that person's;
-// passkeys, recovery codes (80 bits) and known devices go on working, so nobody
-// can be locked out. An unknown name takes the same path, to its end, as a known one.
+// Guessing. Every failure is reported to Config.Fail, with its kind. While Config.Slow
+// says so, the six digits of an account are refused to devices that are not that
+// person's; passkeys, recovery codes (80 bits) and known devices go on working, so
+// nobody can be locked out. A known device is bounded for itself (misses). An unknown
+// name, an unknown passkey and a source that is not listened to (Visit.Unheard) take
+// the same path, to its end, as a known one: the same is computed, compared and looked
+// up (decoy), which a test counts. How much of that is done is bounded (effort).
 //
 // Names of people are normalised (NFC, surrounding spaces removed) and unique
 // without regard to case.
@@ -54,6 +57,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"sync"
 	"time"
@@ -61,6 +65,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 )
 
@@ -92,7 +97,7 @@ type Config struct {
 
 	Now   func() time.Time          // the clock; nil is time.Now
 	Event func(event.Event)         // is told what happens, and must not call back; nil tells nobody
-	Fail  func(Visit, string)       // is told of each failure, and must not call back, with the account that was typed or ""; may be nil
+	Fail  func(guard.Failure)       // is told of each failure of whoever is no known device, and must not call back; may be nil
 	Slow  func(account string) bool // whether codes for an account are refused to unknown devices now; may be nil
 	Log   *slog.Logger              // for what Run cannot return; nil is slog.Default
 
@@ -105,7 +110,7 @@ type Identity struct {
 	cfg      Config
 	webauthn *webauthn.WebAuthn // nil without RPID
 	sealer   cipher.AEAD        // of ceremonies, with a key of this process
-	decoy    []byte             // the authenticator secret of whoever does not exist
+	decoy    decoy
 
 	// writing is held over each change: check, ledger, memory. Its holder may read
 	// state without mu, which it takes to change it.
@@ -113,6 +118,8 @@ type Identity struct {
 	mu      sync.RWMutex
 	state
 
+	effort   *effort
+	misses   misses
 	asks     asks
 	codes    loginCodes
 	spent    spentChallenges
@@ -136,8 +143,11 @@ func New(ctx context.Context, c Config) (*Identity, error) {
 	if c.SessionMax <= 0 {
 		c.SessionMax = 365 * 24 * time.Hour
 	}
-	i := &Identity{cfg: c, decoy: newTOTPSecret(), sealer: newSealer()}
+	i := &Identity{cfg: c, sealer: newSealer(), effort: newEffort(c.Now)}
 	var err error
+	if i.decoy, err = newDecoy(); err != nil {
+		return nil, err
+	}
 	if i.webauthn, err = newWebAuthn(c.RPID, c.Origins); err != nil {
 		return nil, err
 	}
@@ -233,10 +243,24 @@ func (i *Identity) emit(kind event.Kind, v *Visit, p *person, device, detail str
 
 // failed reports a failure. account is what was typed, or empty; p is who it
 // names, if anybody: only then is the name told on, for people type passwords into
-// the wrong field.
-func (i *Identity) failed(v Visit, account string, p *person, what string) {
-	if i.cfg.Fail != nil {
-		i.cfg.Fail(v, account)
+// the wrong field. A known device counts against nobody's address, and against no
+// account but another person's: what it can guess is bounded by misses.
+func (i *Identity) failed(v Visit, kind guard.Kind, account string, p *person, what string) {
+	i.mu.RLock()
+	known := i.ownSession(v)
+	i.mu.RUnlock()
+	f := guard.Failure{Addr: v.Addr, Kind: kind, Account: account, Door: string(v.Door), What: what}
+	if known != nil {
+		f.Addr = netip.Addr{}
+	}
+	if i.cfg.Fail != nil && (known == nil || account != "" && known.device.person != p) {
+		i.cfg.Fail(f)
 	}
 	i.emit(event.SignInFailed, &v, p, "", what)
+}
+
+// FailedUnread reports a request to sign in that was refused before it was read, because
+// nothing in it says that a page of ours sent it: no browser leaves that out.
+func (i *Identity) FailedUnread(v Visit) {
+	i.failed(v, guard.SignIn, "", nil, "not sent by a page")
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
@@ -34,7 +35,7 @@ type house struct {
 
 	mu     sync.Mutex
 	events []event.Event
-	fails  []string // accounts
+	fails  []guard.Failure
 	slow   bool
 	ended  []Ended
 }
@@ -61,10 +62,10 @@ func (h *house) open() {
 			defer h.mu.Unlock()
 			h.events = append(h.events, e)
 		},
-		Fail: func(_ Visit, account string) {
+		Fail: func(f guard.Failure) {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.fails = append(h.fails, account)
+			h.fails = append(h.fails, f)
 		},
 		Slow: func(string) bool { h.mu.Lock(); defer h.mu.Unlock(); return h.slow },
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
@@ -108,8 +109,8 @@ func (i *Identity) invited(v Visit, typed string) (*invitation, error) {
 	i.mu.RLock()
 	inv, ok := i.invitations[hashOf(code)]
 	i.mu.RUnlock()
-	if !ok || !i.cfg.Now().Before(inv.expires) {
-		i.failed(v, "", nil, "no such invitation")
+	if !ok || !i.cfg.Now().Before(inv.expires) || v.Unheard {
+		i.failed(v, guard.Invitation, "", nil, "no such invitation")
 		return nil, ErrNoInvitation
 	}
 	return inv, nil

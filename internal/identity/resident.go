@@ -500,6 +500,22 @@ func (i *Identity) IsResident(issuer string) bool {
 	return r != nil && r.issuer == issuer
 }
 
+// IsFound reports whether a token, or a webhook's id, was found and is nobody's yet.
+func (i *Identity) IsFound(secret string) bool {
+	if secret == "" {
+		return false
+	}
+	h := hashOf(secret)
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	for _, r := range i.residents {
+		if _, ok := r.secrets[h]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // Residents returns what is nobody's yet, the last seen first. An address is left out
 // where somebody is known to be: its browser fetches the pages.
 func (i *Identity) Residents() []Resident {

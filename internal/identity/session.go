@@ -73,19 +73,48 @@ func (e *session) use(now time.Time) {
 	}
 }
 
-// Seen notes where a session was last used from: the door and the address.
-func (i *Identity) Seen(session string, door policy.Door, addr netip.Addr) {
+// Seen notes where a session was last used from: the door and the address. It reports
+// whether that is worth telling: it is another place, or a minute has passed.
+func (i *Identity) Seen(session string, door policy.Door, addr netip.Addr) bool {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	if e, ok := i.sessions[session]; ok {
-		e.device.at(door, addr)
+	e, ok := i.sessions[session]
+	if !ok {
+		return false
 	}
+	moved := e.device.at(door, addr)
+	return e.device.tell(moved, i.cfg.Now())
 }
 
-func (d *device) at(door policy.Door, addr netip.Addr) {
-	if here := (place{addr, door}); *d.where.Load() != here {
-		d.where.Store(&here)
+// at notes where a device is; true where it is another place than before.
+func (d *device) at(door policy.Door, addr netip.Addr) bool {
+	here := place{addr, door}
+	if *d.where.Load() == here {
+		return false
 	}
+	d.where.Store(&here)
+	return true
+}
+
+// tell reports whether where a device is should be told on: at once where it has moved,
+// but once a second at most (it may use two addresses in turn), and else every minute.
+func (d *device) tell(moved bool, now time.Time) bool {
+	every := time.Minute
+	if moved || d.moved.Load() {
+		every = time.Second
+	}
+	last, n := d.told.Load(), now.UnixMilli()
+	if n-last < every.Milliseconds() && n >= last {
+		if moved {
+			d.moved.Store(true)
+		}
+		return false
+	}
+	if !d.told.CompareAndSwap(last, n) {
+		return false
+	}
+	d.moved.Store(false)
+	return true
 }
 
 // ownSession returns the live session of a visit's cookie. The caller holds writing or mu.

@@ -9,6 +9,7 @@ import (
 	"github.com/go-webauthn/webauthn/webauthn"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
 )
@@ -19,6 +20,11 @@ func (i *Identity) BeginSignIn(ctx context.Context, v Visit) (Ceremony, error) {
 	if !i.PasskeysAt(v) {
 		return Ceremony{}, ErrNoPasskeyHere
 	}
+	leave, err := i.work(ctx, v)
+	if err != nil {
+		return Ceremony{}, err
+	}
+	defer leave()
 	assertion, _, err := i.webauthn.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return Ceremony{}, err
@@ -28,20 +34,25 @@ func (i *Identity) BeginSignIn(ctx context.Context, v Visit) (Ceremony, error) {
 
 // SignInPasskey lets a browser in by passkey. The cookie is empty where its live
 // session is the same person's: then that session is fresh again. ErrRefused for
-// everything that is wrong.
+// everything that is wrong, ErrBusy where too much is to be checked at once.
 func (i *Identity) SignInPasskey(ctx context.Context, v Visit, ceremonyID string, response []byte) (cookie string, err error) {
+	leave, err := i.work(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	c, err := i.unseal(signIn, ceremonyID)
 	if err != nil {
-		i.failed(v, "", nil, "passkey answered too late")
+		i.failed(v, guard.SignIn, "", nil, "passkey answered too late")
 		return "", ErrRefused
 	}
 	k, used, err := i.check(v, c, response)
-	if err != nil {
-		i.failed(v, "", nil, "passkey was not accepted")
+	if err != nil || v.Unheard {
+		i.failed(v, guard.SignIn, "", nil, "passkey was not accepted")
 		return "", ErrRefused
 	}
 	if !i.spent.spend(c) {
-		i.failed(v, "", k.person, "passkey answer was used twice")
+		i.failed(v, guard.SignIn, "", k.person, "passkey answer was used twice")
 		return "", ErrRefused
 	}
 	cloned := used.Authenticator.CloneWarning
@@ -58,26 +69,40 @@ func (i *Identity) SignInPasskey(ctx context.Context, v Visit, ceremonyID string
 
 // SignInCode lets a browser in by the code of an authenticator app, a recovery code or,
 // where a link cannot be opened, as in a companion app, the code of an invitation. The
-// cookie is as with SignInPasskey. ErrRefused for everything that is wrong.
+// cookie is as with SignInPasskey. ErrRefused for everything that is wrong, ErrBusy where
+// too much is to be checked at once.
 func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (cookie string, err error) {
+	leave, err := i.work(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	if len(name) > maxName {
 		name = "" // nobody's
 	}
 	i.mu.RLock()
-	p, secret, after := i.names[nameKey(name)], i.decoy, int64(0)
+	p, secret, after := i.names[nameKey(name)], i.decoy.secret, int64(0)
 	has := p != nil && p.totp != nil
 	if has {
 		secret, after = p.totp, p.totpStep
 	}
-	known := p != nil && i.isDeviceOf(v, p)
+	known, device := p != nil && i.isDeviceOf(v, p), ""
+	if e := i.ownSession(v); e != nil {
+		device = e.device.id
+	}
 	i.mu.RUnlock()
 
 	account := nameKey(name)
 	slow := i.cfg.Slow != nil && i.cfg.Slow(account)
 	if digits, ok := isTOTP(code); ok {
-		step, ok := matchTOTP(secret, digits, i.cfg.Now(), after)
-		if !ok || !has || slow && !known {
-			return i.refuseCode(v, account, p)
+		now := i.cfg.Now()
+		step, ok := matchTOTP(secret, digits, now, after)
+		i.effort.codes.Add(1)
+		if !ok || !has || slow && !known || v.Unheard || device != "" && i.misses.shut(device, now) {
+			if device != "" {
+				i.misses.miss(device, now)
+			}
+			return i.refuseCode(v, guard.SignIn, account, p)
 		}
 		return i.letIn(ctx, v, p, func(tx *ledger.Tx) error { return spendTOTP(tx, p.id, step) }, func() { p.totpStep = step })
 	}
@@ -86,8 +111,11 @@ func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (
 	}
 	typed, ok := parseCode(code, recoveryLen)
 	h, found := i.recoveryCode(p, typed)
-	if !ok || !found {
-		return i.refuseCode(v, account, p)
+	switch {
+	case !ok: // nothing that could be a code
+		return i.refuseCode(v, guard.SignIn, account, p)
+	case !found || v.Unheard:
+		return i.refuseCode(v, guard.Recovery, account, p)
 	}
 	cookie, err = i.letIn(ctx, v, p, func(tx *ledger.Tx) error { return spendRecovery(tx, h) }, func() { delete(p.recovery, h) })
 	if err == nil {
@@ -101,10 +129,10 @@ func (i *Identity) SignInCode(ctx context.Context, v Visit, name, code string) (
 func (i *Identity) signInInvited(ctx context.Context, v Visit, account string, p *person, code string) (string, error) {
 	i.mu.RLock()
 	inv := i.invitations[hashOf(code)]
-	theirs := inv != nil && p != nil && inv.person == p && p.role < policy.RoleOwner
+	theirs := inv != nil && p != nil && inv.person == p && p.role < policy.RoleOwner && !v.Unheard
 	i.mu.RUnlock()
 	if !theirs {
-		return i.refuseCode(v, account, p)
+		return i.refuseCode(v, guard.Invitation, account, p)
 	}
 	e, err := i.EnrolBrowser(ctx, v, code)
 	if errors.Is(err, ErrNoInvitation) {
@@ -114,8 +142,8 @@ func (i *Identity) signInInvited(ctx context.Context, v Visit, account string, p
 }
 
 // refuseCode is where every wrong code ends.
-func (i *Identity) refuseCode(v Visit, account string, p *person) (string, error) {
-	i.failed(v, account, p, "wrong name or code")
+func (i *Identity) refuseCode(v Visit, kind guard.Kind, account string, p *person) (string, error) {
+	i.failed(v, kind, account, p, "wrong name or code")
 	return "", ErrRefused
 }
 
@@ -136,9 +164,17 @@ func (i *Identity) recoveryCode(p *person, typed string) (h hash, found bool) {
 	}
 	h = recoveryHash(id, typed)
 	for kept := range codes {
-		found = subtle.ConstantTimeCompare(kept[:], h[:]) == 1 || found
+		found = i.sameHash(kept, h) || found
+	}
+	for range recoveryCount - len(codes) { // as many as anybody may have
+		_ = i.sameHash(i.decoy.recovery, h)
 	}
 	return h, found
+}
+
+func (i *Identity) sameHash(a, b hash) bool {
+	i.effort.hashes.Add(1)
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 // spendRecovery takes a recovery code; ErrRefused where somebody else took it first.
@@ -170,7 +206,7 @@ func (i *Identity) letIn(ctx context.Context, v Visit, p *person, spend func(*le
 	i.writing.Unlock()
 	if err != nil {
 		if errors.Is(err, ErrRefused) {
-			i.failed(v, nameKey(p.name), p, "code was used twice")
+			i.failed(v, guard.SignIn, nameKey(p.name), p, "code was used twice")
 		}
 		return "", err
 	}

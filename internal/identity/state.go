@@ -92,6 +92,8 @@ type device struct {
 	revoked  time.Time
 	seen     atomic.Int64          // when it was last seen, ms
 	where    atomic.Pointer[place] // where from; never nil
+	told     atomic.Int64          // when it was last told where it is, ms
+	moved    atomic.Bool           // it has moved since
 	written  seen                  // what the ledger has; the holder of writing's
 	source   bool                  // it is known by its address at home
 	sessions map[string]*session

@@ -14,6 +14,7 @@ func (i *Identity) tidy(ctx context.Context) {
 	i.tidyAsks(ctx)
 	i.codes.tidy(i.cfg.Now())
 	i.spent.tidy(i.cfg.Now())
+	i.misses.tidy(i.cfg.Now())
 
 	i.writing.Lock()
 	now := i.cfg.Now()

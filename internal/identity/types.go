@@ -165,7 +165,7 @@ var (
 	ErrNameTaken = errors.New("identity: somebody else has this name")
 	// ErrWhose is returned where the machine must say whose browser it approves.
 	ErrWhose = errors.New("identity: say whose browser it is")
-	// ErrBusy is returned where too many questions are open.
+	// ErrBusy is returned where too many questions are open, or too many sign-ins are to be checked.
 	ErrBusy = errors.New("identity: too many browsers are asking; try again in a few minutes")
 	// ErrWrongNumber is a wrong number: the question is denied.
 	ErrWrongNumber = errors.New("identity: wrong number; denied")

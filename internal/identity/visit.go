@@ -26,6 +26,9 @@ type Visit struct {
 	UserAgent string
 	Cookie    string // value of CookieName; empty if none came
 	Secure    string // https://host[:port] of the same house, where this door has no TLS; otherwise empty
+	// Unheard is set where the source is not listened to (package guard). It is answered as
+	// any stranger is who has nothing right to show, and as much is done for it.
+	Unheard bool
 }
 
 type visitKey struct{}

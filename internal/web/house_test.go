@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/pquerna/otp/totp"
 
+	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/policy"
@@ -48,7 +49,7 @@ func newHouse(t *testing.T) *house {
 	h.id, err = identity.New(t.Context(), identity.Config{
 		Ledger: l, RPID: testHost, Origins: []string{testOrigin},
 		Now:  func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return h.now },
-		Fail: func(identity.Visit, string) { h.mu.Lock(); defer h.mu.Unlock(); h.fails++ },
+		Fail: func(guard.Failure) { h.mu.Lock(); defer h.mu.Unlock(); h.fails++ },
 	})
 	h.must(err)
 	h.Pages, err = New(Config{Identity: h.id, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Ready: func() bool { return h.ready }})

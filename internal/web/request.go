@@ -26,6 +26,12 @@ func (c *call) fromHere() bool {
 	return len(sites) == 1
 }
 
+// fromNowhere reports whether nothing says what page sent the request: no browser does
+// that, and what another site's page sent must count against nobody's address.
+func (c *call) fromNowhere() bool {
+	return len(c.r.Header["Origin"]) == 0 && len(c.r.Header["Sec-Fetch-Site"]) == 0
+}
+
 // hasType reports whether the body is in the one form that the route takes. A page of
 // another site could send a form without asking first, but no JSON.
 func (c *call) hasType() bool {

@@ -108,6 +108,9 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.route, c.arg = rt, arg
 	switch {
 	case rt.takes != nothing && !c.fromHere():
+		if c.fromNowhere() && !c.signedIn() {
+			p.cfg.Identity.FailedUnread(c.visit)
+		}
 		p.fail(c, errForeign)
 	case rt.takes != nothing && !c.hasType():
 		p.fail(c, errType)
