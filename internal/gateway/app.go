@@ -73,7 +73,7 @@ func (f *flight) readWebhook() {
 	}
 	id := ha.WebhookID(f.path)
 	t, ok := f.gw.Identity.Webhook(id)
-	if !ok && f.tried.kind == "" && !f.gw.Identity.IsFound(id) {
+	if !ok && f.tried.kind == "" && !f.gw.Identity.Remembers(id) {
 		f.tried = attempt{guard.Webhook, id}
 	}
 	if ok && t.Calls != nil && f.isKnown() {

@@ -135,7 +135,7 @@ func bearer(h http.Header) string {
 // triedToken says what an access token counts as whose device is not the one that asks.
 func (f *flight) triedToken(kind guard.Kind, token string, t identity.Token, learned bool) attempt {
 	switch {
-	case learned && t.Revoked, !learned && (ranOut(ha.ExpiryOf(token)) || f.gw.Identity.IsFound(token)):
+	case learned && t.Revoked, !learned && (ranOut(ha.ExpiryOf(token)) || f.gw.Identity.Remembers(token)):
 		return attempt{}
 	case learned || ha.IssuerOf(token) != "":
 		return attempt{kind, token}
@@ -146,7 +146,7 @@ func (f *flight) triedToken(kind guard.Kind, token string, t identity.Token, lea
 // triedRefresh says the same of a refresh token.
 func (f *flight) triedRefresh(token string, t identity.Token, learned bool) attempt {
 	switch {
-	case learned && t.Revoked, !learned && f.gw.Identity.IsFound(token):
+	case learned && t.Revoked, !learned && f.gw.Identity.Remembers(token):
 		return attempt{}
 	case learned || isHex(token, 128):
 		return attempt{guard.HAToken, token}
@@ -217,7 +217,7 @@ func (f *flight) heard(status int) {
 	case reason == policy.ReasonHome && status == http.StatusUnauthorized:
 		if _, signed, _ := ha.SignatureIn(f.query); signed || f.triedPicture().kind != "" {
 			f.fail(guard.HASigned, "", string(f.route))
-		} else if !f.gw.Identity.IsFound(bearer(f.r.Header)) { // a member's token at an administrator's route
+		} else if !f.gw.Identity.Remembers(bearer(f.r.Header)) { // a member's token at an administrator's route
 			f.fail(guard.HABearer, "", string(f.route))
 		}
 	}

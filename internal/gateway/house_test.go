@@ -78,16 +78,19 @@ func (testPages) Write(w http.ResponseWriter, r *http.Request, page Page, status
 // on the line between the two.
 type house struct {
 	*Gateway
-	t      testing.TB
-	home   *hatest.Home
-	id     *identity.Identity
-	guard  *guard.Guard
-	addr   string // of the door
-	client *http.Client
+	t        testing.TB
+	home     *hatest.Home
+	id       *identity.Identity
+	guard    *guard.Guard
+	addr     string // of the door
+	homeAddr string // of the small Home Assistant
+	client   *http.Client
 
 	mu       sync.Mutex
 	tapped   []*http.Request // what reached Home Assistant, without bodies
 	events   []event.Event
+	fails    []guard.Failure
+	seen     []string // devices
 	haState  Home
 	starting bool // Home Assistant is
 	accounts map[string]Account
@@ -105,7 +108,8 @@ type setting struct {
 	closed  func() bool
 }
 
-func atHome(s *setting) { s.door = testDoor{name: policy.LAN, home: true} }
+func atHome(s *setting)      { s.door = testDoor{name: policy.LAN, home: true} }
+func closedHouse(s *setting) { s.closed = func() bool { return true } }
 
 func newHouse(t testing.TB, options ...option) *house {
 	t.Helper()
@@ -118,6 +122,7 @@ func newHouse(t testing.TB, options ...option) *house {
 	h.home = hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	behind, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
+	h.homeAddr = behind.Addr().String()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		h.tapped = append(h.tapped, r.Clone(context.Background()))
@@ -138,15 +143,16 @@ func newHouse(t testing.TB, options ...option) *house {
 	now := func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return time.Now().Add(h.ahead) }
 	h.guard = guard.New(guard.Config{Now: now})
 	emit := func(e event.Event) { h.mu.Lock(); defer h.mu.Unlock(); h.events = append(h.events, e) }
-	h.id, err = identity.New(t.Context(), identity.Config{Ledger: l, RPID: testName, Origins: []string{"https://" + testHost}, Now: now, Event: emit, Log: log})
+	h.id, err = identity.New(t.Context(), identity.Config{Ledger: l, RPID: testName, Origins: []string{"https://" + testHost}, Now: now, Event: emit, Log: log,
+		Fail: noting{h.guard, h}.Fail, Slow: h.guard.Slow})
 	h.must(err)
-	h.Gateway, err = New(Config{HA: ha, Users: users, Identity: h.id, Pages: testPages{}, Guard: h.guard, Event: emit, Log: log, PlainWorker: set.plain,
+	h.Gateway, err = New(Config{HA: ha, Users: users, Identity: h.id, Pages: testPages{}, Guard: noting{h.guard, h}, Event: emit, Log: log, PlainWorker: set.plain,
 		SignIns: users, Clients: set.clients, Closed: set.closed,
 		Running: func(context.Context) bool { h.mu.Lock(); defer h.mu.Unlock(); return !h.starting },
 		Account: func(id string) Account { h.mu.Lock(); defer h.mu.Unlock(); return h.accounts[id] },
 		Home:    func() Home { h.mu.Lock(); defer h.mu.Unlock(); return h.haState }})
 	h.must(err)
-	h.Gateway.ended.now = now
+	h.Gateway.ended.now, h.Gateway.repeats.now, h.Gateway.logins.now = now, now, now
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
 	h.addr = front.Addr().String()
@@ -166,6 +172,35 @@ func newHouse(t testing.TB, options ...option) *house {
 		h.must(l.Close())
 	})
 	return h
+}
+
+// noting is the guard, and takes down what it is told.
+type noting struct {
+	*guard.Guard
+	h *house
+}
+
+func (n noting) Fail(f guard.Failure) {
+	n.h.mu.Lock()
+	n.h.fails = append(n.h.fails, f)
+	n.h.mu.Unlock()
+	n.Guard.Fail(f)
+}
+
+func (n noting) Seen(addr netip.Addr, device string) {
+	n.h.mu.Lock()
+	n.h.seen = append(n.h.seen, device+" "+addr.String())
+	n.h.mu.Unlock()
+	n.Guard.Seen(addr, device)
+}
+
+// failed returns what the guard was told since the last call.
+func (h *house) failed() []guard.Failure {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := h.fails
+	h.fails = nil
+	return all
 }
 
 func (h *house) must(err error) {
@@ -287,6 +322,9 @@ func (b *browser) navigate(path string) answer {
 
 func (h *house) stranger() *browser { return &browser{h: h} }
 
+// visitNet has the addresses of all who come.
+var visitNet = netip.MustParsePrefix("127.0.0.0/8")
+
 // visit is a browser that comes to be enrolled.
 func visit() identity.Visit {
 	return identity.Visit{Door: policy.HTTPS, Addr: netip.MustParseAddr("127.0.0.1"), Host: testName, Origin: "https://" + testHost, UserAgent: "test"}
@@ -295,16 +333,31 @@ func visit() identity.Visit {
 // owner makes a browser the first owner's.
 func (h *house) owner() *browser {
 	h.t.Helper()
+	b, _ := h.ownerWithCode()
+	return b
+}
+
+// ownerWithCode is an owner, and the secret of her authenticator app.
+func (h *house) ownerWithCode() (b *browser, secret string) {
+	h.t.Helper()
 	ctx := h.t.Context()
 	inv, err := h.id.InviteOwner(ctx)
 	h.must(err)
 	id, _, secret, err := h.id.BeginTOTP(ctx, visit(), inv.Code, "Olga")
 	h.must(err)
-	code, err := totp.GenerateCode(strings.ReplaceAll(secret, " ", ""), time.Now())
+	e, err := h.id.EnrolTOTP(ctx, visit(), inv.Code, "Olga", id, h.code(secret))
 	h.must(err)
-	e, err := h.id.EnrolTOTP(ctx, visit(), inv.Code, "Olga", id, code)
+	return h.enrolled(e), secret
+}
+
+// code is what an authenticator app shows, by the house's clock.
+func (h *house) code(secret string) string {
+	h.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	code, err := totp.GenerateCode(strings.ReplaceAll(secret, " ", ""), time.Now().Add(h.ahead))
 	h.must(err)
-	return h.enrolled(e)
+	return code
 }
 
 // member makes a browser a member's.

@@ -339,7 +339,7 @@ func (f *flight) learnToken(status int, body []byte) *refusal {
 	case status == http.StatusOK && !own && !f.login.ours && f.decision.Reason == policy.ReasonHome:
 		return f.foundLogin(ctx, body)
 	case status >= 400 && !own && !f.login.ours:
-		if !f.isKnown() && !f.gw.Identity.IsFound(t.RefreshToken) {
+		if !f.isKnown() && !f.gw.Identity.Remembers(t.RefreshToken) {
 			f.fail(guard.HAToken, "", string(f.route))
 		}
 		return nil

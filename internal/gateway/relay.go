@@ -239,7 +239,7 @@ func (f *flight) open(ctx context.Context, s *socket, token string) bool {
 	}
 	if said, err := ha.ParseAuthMessage(answer); err != nil || said.Type != "auth_ok" {
 		conn.CloseNow()
-		if !f.isKnown() && !f.gw.Identity.IsFound(token) {
+		if !f.isKnown() && !f.gw.Identity.Remembers(token) {
 			f.fail(guard.HASocket, "", string(f.route))
 		}
 		if !f.byToken { // an app would take its sign-in for gone; its next refresh says so, if it is

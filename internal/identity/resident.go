@@ -500,14 +500,19 @@ func (i *Identity) IsResident(issuer string) bool {
 	return r != nil && r.issuer == issuer
 }
 
-// IsFound reports whether a token, or a webhook's id, was found and is nobody's yet.
-func (i *Identity) IsFound(secret string) bool {
+// Remembers reports whether a token or a webhook's id is a real one that lets nobody in: it
+// was found and is nobody's yet, or it was a device's and ended or ran out not long ago.
+func (i *Identity) Remembers(secret string) bool {
 	if secret == "" {
 		return false
 	}
 	h := hashOf(secret)
 	i.mu.RLock()
 	defer i.mu.RUnlock()
+	_, faded := i.faded[h]
+	if _, ok := i.access[h]; ok || faded || i.programs[h] != nil {
+		return true
+	}
 	for _, r := range i.residents {
 		if _, ok := r.secrets[h]; ok {
 			return true

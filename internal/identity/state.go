@@ -33,6 +33,7 @@ type state struct {
 	programs    map[hash]*program
 	residents   map[string]*resident
 	sources     map[string]*device // by address at home
+	faded       map[hash]struct{}  // tokens and webhooks that were somebody's until lately; not kept over a restart
 }
 
 func newState() state {
@@ -51,6 +52,7 @@ func newState() state {
 		programs:    make(map[hash]*program),
 		residents:   make(map[string]*resident),
 		sources:     make(map[string]*device),
+		faded:       make(map[hash]struct{}),
 	}
 }
 
@@ -175,6 +177,18 @@ type webhook struct {
 	calls        *Calls    // how it may be called, where it is an automation's; nil where it is an app's
 }
 
+// maxFaded bounds what is remembered of tokens that are no more; then all of it is forgotten.
+const maxFaded = 8192
+
+// fade remembers a token or webhook that is forgotten: its device goes on showing it, and
+// does not guess.
+func (s *state) fade(h hash) {
+	if len(s.faded) >= maxFaded {
+		clear(s.faded)
+	}
+	s.faded[h] = struct{}{}
+}
+
 // addPerson, addDevice and the like keep the maps together; remove likewise.
 
 func (s *state) addPerson(p *person) {
@@ -244,6 +258,7 @@ func (s *state) dropRefresh(t *refreshToken) {
 	for _, a := range t.access {
 		s.dropAccess(a)
 	}
+	s.fade(t.hash)
 	delete(s.refresh, t.hash)
 	delete(t.device.refresh, t.hash)
 	if s.issuers[t.issuer] == t {
@@ -254,6 +269,7 @@ func (s *state) dropRefresh(t *refreshToken) {
 func (s *state) addAccess(a *accessToken) { s.access[a.hash], a.refresh.access[a.hash] = a, a }
 
 func (s *state) dropAccess(a *accessToken) {
+	s.fade(a.hash)
 	delete(s.access, a.hash)
 	delete(a.refresh.access, a.hash)
 }
@@ -263,6 +279,7 @@ func (s *state) addProgram(k *program) { s.programs[k.hash], k.device.programs[k
 func (s *state) addWebhook(w *webhook) { s.webhooks[w.hash], w.device.webhooks[w.hash] = w, w }
 
 func (s *state) dropWebhook(w *webhook) {
+	s.fade(w.hash)
 	delete(s.webhooks, w.hash)
 	delete(w.device.webhooks, w.hash)
 }
