@@ -17,15 +17,14 @@ import (
 // come in a second, and of these so many from one source or device. Whoever is too many is
 // told to come again, whatever they brought.
 //
-// Memory is bounded: the sources share a fixed number of buckets. Two may meet in one by
-// chance; who does is drawn anew with each start.
+// Memory is bounded: those who come to a room share a fixed number of buckets. Two may meet in
+// one by chance; who does is drawn anew with each start.
 type effort struct {
 	now   func() time.Time
 	rooms [3]room
 
-	mu      sync.Mutex
-	seed    maphash.Seed
-	buckets [bucketCount]bucket
+	mu   sync.Mutex // of all buckets
+	seed maphash.Seed
 
 	codes, signatures, hashes atomic.Uint64
 }
@@ -59,14 +58,15 @@ const (
 	roomRate     = 40              // a second, from then on
 	ownBurst     = 20
 	ownRate      = 1
-	bucketCount  = 4096
+	bucketCount  = 2048
 )
 
 // room is where sign-ins of one sort are checked. Its zero value has not been opened.
 type room struct {
 	places  chan struct{}
 	waiting atomic.Int32
-	bucket  bucket
+	bucket  bucket              // of all
+	own     [bucketCount]bucket // of each
 }
 
 // bucket gives out as many as it holds, and fills again. Its zero value is full.
@@ -131,7 +131,7 @@ func (e *effort) admit(r *room, who string) bool {
 	now := e.now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.buckets[at].take(now, ownBurst, ownRate) && r.bucket.take(now, roomBurst, roomRate)
+	return r.own[at].take(now, ownBurst, ownRate) && r.bucket.take(now, roomBurst, roomRate)
 }
 
 // work takes a visit into its room.
