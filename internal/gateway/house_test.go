@@ -103,6 +103,7 @@ type setting struct {
 	door    testDoor
 	haURL   string // instead of the small home
 	plain   bool
+	overall int // of the guard; 0 is its own
 	clients []string
 	tap     func(http.ResponseWriter, *http.Request) bool // answers in Home Assistant's place
 	closed  func() bool
@@ -141,7 +142,7 @@ func newHouse(t testing.TB, options ...option) *house {
 	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
 	h.must(err)
 	now := func() time.Time { h.mu.Lock(); defer h.mu.Unlock(); return time.Now().Add(h.ahead) }
-	h.guard = guard.New(guard.Config{Now: now})
+	h.guard = guard.New(guard.Config{Now: now, Overall: set.overall})
 	emit := func(e event.Event) { h.mu.Lock(); defer h.mu.Unlock(); h.events = append(h.events, e) }
 	h.id, err = identity.New(t.Context(), identity.Config{Ledger: l, RPID: testName, Origins: []string{"https://" + testHost}, Now: now, Event: emit, Log: log,
 		Fail: noting{h.guard, h}.Fail, Slow: h.guard.Slow})
@@ -272,6 +273,30 @@ type browser struct {
 	access  string
 	refresh string
 	device  string
+	client  *http.Client // the house's, if nil
+	door    string       // the house's, if empty: its address
+}
+
+// from is the same device at another address of this machine, and at a door.
+func (b *browser) from(addr, door string) *browser {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+	o := *b
+	o.door = door
+	o.client = &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}, CheckRedirect: b.h.client.CheckRedirect, Timeout: b.h.client.Timeout}
+	b.h.t.Cleanup(o.client.CloseIdleConnections)
+	return &o
+}
+
+// way is by what and where the house is asked.
+func (b *browser) way() (client *http.Client, door string) {
+	client, door = b.client, b.door
+	if client == nil {
+		client = b.h.client
+	}
+	if door == "" {
+		door = b.h.addr
+	}
+	return client, door
 }
 
 // do sends a request and reads the whole answer.
@@ -289,7 +314,8 @@ func (b *browser) open(ctx context.Context, q request) *http.Response {
 	if q.method == "" {
 		q.method = http.MethodGet
 	}
-	r, err := http.NewRequestWithContext(ctx, q.method, "http://"+b.h.addr, strings.NewReader(q.body))
+	client, door := b.way()
+	r, err := http.NewRequestWithContext(ctx, q.method, "http://"+door, strings.NewReader(q.body))
 	b.h.must(err)
 	path, query, _ := strings.Cut(q.path, "?")
 	r.URL.Opaque, r.URL.RawQuery = path, query
@@ -303,7 +329,7 @@ func (b *browser) open(ctx context.Context, q request) *http.Response {
 	for name, value := range q.header {
 		r.Header.Set(name, value)
 	}
-	res, err := b.h.client.Do(r)
+	res, err := client.Do(r)
 	b.h.must(err)
 	return res
 }
@@ -456,7 +482,8 @@ func (b *browser) socket(header map[string]string) (*websocket.Conn, int) {
 	}
 	ctx, cancel := context.WithTimeout(b.h.t.Context(), 10*time.Second)
 	defer cancel()
-	c, res, err := websocket.Dial(ctx, "ws://"+b.h.addr+"/api/websocket", &websocket.DialOptions{HTTPClient: b.h.client, HTTPHeader: h, Host: testHost})
+	client, door := b.way()
+	c, res, err := websocket.Dial(ctx, "ws://"+door+"/api/websocket", &websocket.DialOptions{HTTPClient: client, HTTPHeader: h, Host: testHost})
 	if err != nil {
 		if res == nil {
 			b.h.t.Fatal(err)
