@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // everyRoute calls f with each route there is, and an address of it.
@@ -189,4 +190,52 @@ func FuzzNext(f *testing.F) {
 			t.Errorf("%q is taken", target)
 		}
 	})
+}
+
+// A sign-in that no page sent is refused unread, and counts: no browser leaves out where a
+// request comes from. What another site's page sent counts against nobody, and neither does
+// what a known device sends.
+func TestUnreadCounts(t *testing.T) {
+	h := newHouse(t)
+	known := h.browser()
+	known.becomeOwner("Olga")
+	send := func(b *browser, header ...string) int {
+		before := h.failures()
+		r := b.request(http.MethodPost, apiPrefix+"sign-in/code", "application/json", `{"name":"Olga","code":"000000"}`)
+		r.Header.Del("Origin")
+		for k := 0; k < len(header); k += 2 {
+			r.Header.Set(header[k], header[k+1])
+		}
+		wants(t, b.do(r), http.StatusForbidden, `{"error":"foreign"}`)
+		return h.failures() - before
+	}
+	if n := send(h.browser()); n != 1 {
+		t.Errorf("a program: %d failures", n)
+	}
+	if n := send(h.browser(), "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"); n != 0 {
+		t.Errorf("another site's page: %d failures", n)
+	}
+	if n := send(h.browser(), "Origin", "https://evil.example"); n != 0 {
+		t.Errorf("another site's page in an old browser: %d failures", n)
+	}
+	if n := send(known); n != 0 {
+		t.Errorf("a program with a known device's cookie: %d failures", n)
+	}
+}
+
+// Too many sign-ins at once are told so, whatever they bring: a right code as well.
+func TestTooManySignIns(t *testing.T) {
+	h := newHouse(t)
+	e := h.browser().becomeOwner("Olga")
+	bodies := map[string]int{}
+	for range 40 {
+		b := h.browser()
+		bodies[b.ask("sign-in/code", fields{"name": "Olga", "code": "000000"}, nil).Body.String()]++
+	}
+	if len(bodies) != 2 || bodies[`{"error":"busy"}`] == 0 || bodies[`{"error":"refused"}`] == 0 {
+		t.Errorf("answers: %v", bodies)
+	}
+	wants(t, h.browser().ask("sign-in/code", fields{"name": "Olga", "code": h.code(e.App.Secret)}, nil), http.StatusTooManyRequests, `{"error":"busy"}`)
+	h.pass(time.Minute)
+	wants(t, h.browser().ask("sign-in/code", fields{"name": "Olga", "code": h.code(e.App.Secret)}, nil), http.StatusOK)
 }
