@@ -38,6 +38,8 @@ type plan struct {
 	refreshes   int           // of one round
 	pings       int           // of one WebSocket latency round
 	visits      int           // of a known device in one round of a siege
+	networks    int           // of the lists of a rule for addresses
+	questions   int           // to it
 	starts      int
 	audits      int // of this machine and of a made-up tree
 	auditFiles  int // in that
@@ -76,9 +78,9 @@ func main() {
 		exitOn(runOnce(ctx, *once, flag.Args()))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, visits: 1000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, visits: 1000, networks: 1_000_000, questions: 5_000_000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
 	if *quick {
-		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, visits: 200, starts: 1, audits: 1, auditFiles: 20_000}
+		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, visits: 200, networks: 100_000, questions: 1_000_000, starts: 1, audits: 1, auditFiles: 20_000}
 	}
 	dir := *keep
 	if dir == "" {
@@ -244,7 +246,8 @@ func measure(ctx context.Context, p plan, binary, dir string) (*result, error) {
 		}
 		r.after = append(r.after, memory{t.name, after})
 	}
-	return r, nil
+	r.filter, err = measureFilter(dir, p.networks, p.questions)
+	return r, err
 }
 
 // rounds measures every target in turns, so that what else the machine does hits

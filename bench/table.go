@@ -31,6 +31,7 @@ type result struct {
 	hook, refresh               []row
 	calm, paced, absorbed       []row // of a known device without and under a siege; of a siege that is not paced
 	idle, after                 []memory
+	filter                      filtered
 }
 
 // reference is the target that the others are compared with.
@@ -83,6 +84,7 @@ func (r *result) table() string {
 	}
 	fmt.Fprintf(&b, "\n\nGatehouse, from its start to its first answer over TLS: %d ms (median of %d); the very first start, which makes the local authority: %d ms.\n",
 		r.gate.start.Milliseconds(), r.plan.starts, r.gate.firstStart.Milliseconds())
+	b.WriteString("\n" + r.filter.line())
 	return b.String()
 }
 
