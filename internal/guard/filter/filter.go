@@ -109,12 +109,29 @@ func (t *Table) Admit(a Ask) Verdict {
 	s := t.see(a)
 	for i := range t.rules {
 		r := &t.rules[i]
-		if !r.at(a.Door) || r.deny && r.depends() || !r.matches(&s) {
+		if !r.at(a.Door) || r.deny && r.depends() || !r.matches(&s) || t.vain(i, a.Door, &s) {
 			continue
 		}
 		return Verdict{Rule: i + 1, Denied: r.deny}
 	}
 	return Verdict{}
+}
+
+// vain reports whether a rule allows routes alone that rules before it deny to everybody.
+func (t *Table) vain(rule int, door string, s *sight) bool {
+	r := &t.rules[rule]
+	if r.deny || len(r.Routes) == 0 {
+		return false
+	}
+	for _, route := range r.Routes {
+		denied := func(before compiled) bool {
+			return before.deny && !before.KnownPass && before.at(door) && slices.Contains(before.Routes, route) && before.matches(s)
+		}
+		if !slices.ContainsFunc(t.rules[:rule], denied) {
+			return false
+		}
+	}
+	return true
 }
 
 // at reports whether a rule holds at a door.
