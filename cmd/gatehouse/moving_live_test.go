@@ -58,6 +58,7 @@ func TestLiveMovingIn(t *testing.T) {
 	v.verb("close", "--in-front", "--yes")
 	v.verb("confirm")
 	v.standsBehind(true)
+	v.bansAfter(secondLineAt)
 	l.works(v.phone, "http://"+homeAddr+":8123")
 	v.wants(v.speaker, "GET", l.picture("http://"+homeAddr+":8123"), nil, http.StatusOK)
 	v.wants(v.guest, "GET", "http://"+homeAddr+":8123/", nil, http.StatusOK)
@@ -120,6 +121,7 @@ func TestLiveMovingIn(t *testing.T) {
 	v.wants(v.guest, "GET", "http://"+homeAddr+":8123/", nil, http.StatusOK)
 	v.verb("off")
 	v.standsBehind(false)
+	v.bansAfter(-1)
 	l.works(v.phone, "http://"+homeAddr+":8123")
 
 	// A gateway that is killed in the middle of a move: as before, by itself.
@@ -474,6 +476,22 @@ func (v *village) standsBehind(want bool) {
 	_, text, err := v.ask(v.phone, "GET", "http://"+homeAddr+":8123/_gatehouse/auth/static/gatehouse.css", nil, "")
 	if ours := err == nil && bytes.Contains(text, []byte("{")); ours != want {
 		v.t.Errorf("the gateway answers at Home Assistant's address: %t (%v)", ours, err)
+	}
+}
+
+// bansAfter waits until Home Assistant's own files say after how many wrong passwords it bans.
+func (v *village) bansAfter(want int) {
+	v.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		s, err := ha.ReadSettings(os.DirFS(v.state))
+		got := s.HTTP.LoginAttemptsThreshold
+		if err == nil && got == want && s.HTTP.IPBanEnabled {
+			return
+		}
+		if time.Now().After(deadline) {
+			v.t.Errorf("Home Assistant bans after %d wrong passwords, want %d (%v)", got, want, err)
+			return
+		}
 	}
 }
 
