@@ -5,9 +5,42 @@
 // An event never holds a secret: no password, token, cookie, invitation, code or
 // webhook id goes into any of its fields. Addresses and names of people do; the
 // log belongs to the owner and stays in the house.
+//
+// A Log takes events down for whoever watches the service and in a Chain: lines of
+// JSON in files of their own, each with the hash of all before it. Strangers cause
+// events, so what they cause is limited before it is written anywhere (limit.go).
+//
+// # What the chain proves
+//
+// Every line carries SHA-256 of the line before and of itself. Once a second, where
+// something happened, a seal is written: a signature (Ed25519) over all so far, which
+// also names the key of the next seal. The key that signed is then forgotten. This is
+// how systemd seals its journal (forward secure sealing, after Schneier and Kelsey), with
+// signatures in place of keyed hashes, so that checking needs no secret. How far the
+// log goes and the key of the next seal are kept beside it in the file head, encrypted
+// with the ledger's key.
+//
+//   - Whoever changes, adds, swaps or removes lines without the service's rights is
+//     found out: the seals are not theirs to make, nor is the head.
+//   - Whoever takes over the service, or the machine, holds the key of the next seal and
+//     no earlier one. From there on they write what they like. What was sealed before
+//     cannot be changed, nor can its end be cut off: the seal that is then the last
+//     names a key that is gone.
+//   - They can throw all of it away and begin anew, under keys of their own. Against
+//     that helps what was noted elsewhere: a line's number and hash, which the service's
+//     own log gets at every start and every day, and which Verify compares.
+//   - What happened within the last second before the power went, or before the process
+//     was killed, may be missing or lack its seal. That is no tampering, and is told
+//     apart from it. Whoever has the files in hand can use it: that second proves nothing.
+//   - A key that was forgotten is overwritten by no one: it is in a file that was
+//     replaced, encrypted. Whoever has the ledger's key and reads the raw disk may find it.
+//   - It proves nothing about what was never emitted, nor about the clock.
 package event
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Event is one thing that happened.
 type Event struct {
@@ -19,6 +52,11 @@ type Event struct {
 	Addr   string    `json:"addr,omitempty"`   // client address, without port
 	Route  string    `json:"route,omitempty"`  // ha's name of the route
 	Detail string    `json:"detail,omitempty"` // what else the owner needs, in a few words
+	More   uint64    `json:"more,omitempty"`   // it stands for so many that were held back (limit.go)
+
+	// Source may stand in for Addr, which is then filled in if the event is taken down at
+	// all: writing an address costs more than looking at one.
+	Source netip.Addr `json:"-"`
 }
 
 // Kind says what happened. Its text is what scripts match on and never changes.
@@ -69,6 +107,14 @@ const (
 	HouseClosed       Kind = "house-closed"       // only what is known comes in, at home too
 	HouseOpened       Kind = "house-opened"       // nothing is refused at home
 	HouseReverted     Kind = "house-reverted"     // a trial is taken back
+	Wary              Kind = "wary"               // the guard forgives less for a while
+	Spraying          Kind = "spraying"           // many addresses fail at one account, or one at many
+	BansOff           Kind = "bans-off"           // addresses are not banned: all visitors seem to have one
+	BansOn            Kind = "bans-on"            // addresses are banned again
+	RulesFailed       Kind = "rules-failed"       // a list of addresses cannot be used; the one before holds
+	EventsLost        Kind = "events-lost"        // lines of the event log could not be written
+	LogRepaired       Kind = "log-repaired"       // the event log ended in half a line, which was cut off
+	LogBegun          Kind = "log-begun"          // the event log begins, for the first time or anew
 )
 
 // sentences says each kind in words for the owner, who reads them after the time
@@ -117,6 +163,14 @@ var sentences = map[Kind]string{
 	HouseClosed:       "The house is closed",
 	HouseOpened:       "The house is open to everybody at home",
 	HouseReverted:     "The trial is taken back",
+	Wary:              "The guard forgives less for a while",
+	Spraying:          "Somebody tries many accounts, or one from many addresses",
+	BansOff:           "Addresses are not banned: all visitors seem to have the same one",
+	BansOn:            "Addresses are banned again",
+	RulesFailed:       "A list of addresses cannot be used; the one before holds",
+	EventsLost:        "Events are missing here: they could not be written",
+	LogRepaired:       "The end of the event log was damaged and is cut off",
+	LogBegun:          "The event log begins",
 }
 
 // Kinds returns every kind, in the order in which they are declared.
@@ -130,6 +184,7 @@ func Kinds() []Kind {
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
 		HADown, HAUp, CertificateMade, PublishingStarted,
 		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
+		Wary, Spraying, BansOff, BansOn, RulesFailed, EventsLost, LogRepaired, LogBegun,
 	}
 }
 
@@ -145,7 +200,19 @@ func (k Kind) Sentence() string {
 // Severe reports whether the owner should hear of it at once.
 func (k Kind) Severe() bool {
 	switch k {
-	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved, HouseOpened, HouseReverted:
+	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved, HouseOpened, HouseReverted,
+		Spraying, BansOff, RulesFailed, EventsLost:
+		return true
+	}
+	return false
+}
+
+// ByStrangers reports whether anybody on the Internet can make it happen as often as
+// they like.
+func (k Kind) ByStrangers() bool {
+	switch k {
+	case Refused, BadRequest, HALoginFailed, SignInFailed, ApprovalAsked, ApprovalDenied,
+		Banned, Unbanned, AccountSlowed, Wary, Spraying, TokenRevoked:
 		return true
 	}
 	return false
