@@ -52,7 +52,7 @@ type Event struct {
 	Addr   string    `json:"addr,omitempty"`   // client address, without port
 	Route  string    `json:"route,omitempty"`  // ha's name of the route
 	Detail string    `json:"detail,omitempty"` // what else the owner needs, in a few words
-	More   uint64    `json:"more,omitempty"`   // it stands for so many that were held back (limit.go)
+	More   uint64    `json:"more,omitzero"`    // it stands for so many that were held back (limit.go)
 
 	// Source may stand in for Addr, which is then filled in if the event is taken down at
 	// all: writing an address costs more than looking at one.

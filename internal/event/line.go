@@ -101,13 +101,13 @@ func textOf(line any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write an event: %w", err)
 	}
-	return visible(bytes.TrimSuffix(text, []byte("}"))), nil
+	return Visible(bytes.TrimSuffix(text, []byte("}"))), nil
 }
 
-// visible escapes, in JSON, what could do anything to a terminal or to a reader's eye
+// Visible escapes, in JSON, what could do anything to a terminal or to a reader's eye
 // but show a letter: control characters, and those that turn or hide text. In JSON
 // these stand in strings alone.
-func visible(text []byte) []byte {
+func Visible(text []byte) []byte {
 	if !bytes.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return text
 	}

@@ -86,6 +86,10 @@ func (l *Log) write(e Event) {
 
 // Run keeps the chain, and says once a minute what was held back, until ctx ends.
 func (l *Log) Run(ctx context.Context) error {
+	if l == nil {
+		<-ctx.Done()
+		return nil
+	}
 	var keeping sync.WaitGroup
 	defer keeping.Wait()
 	if l.chain != nil {
@@ -154,7 +158,7 @@ func (l *Log) writeLine(e Event) {
 	defer l.mu.Unlock()
 	line, err := json.Marshal(e)
 	if err == nil {
-		_, err = l.lines.Write(append(visible(line), '\n'))
+		_, err = l.lines.Write(append(Visible(line), '\n'))
 	}
 	if err != nil && !l.fails && l.slog != nil {
 		l.slog.Error("the event log cannot be written; events are in this log only", "error", err)

@@ -4,8 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
 )
 
 // BenchmarkFlight is a request of a known device, with cookie and token, from the
@@ -38,4 +42,33 @@ func BenchmarkFlight(b *testing.B) {
 			b.Fatal(w.Code)
 		}
 	}
+}
+
+// BenchmarkRefused is a stranger's request, which is refused and taken down: in the
+// flood that it is part of, most are counted and no more.
+func BenchmarkRefused(b *testing.B) {
+	h := newHouse(b)
+	l, err := ledger.Open(b.Context(), "", ledger.NewKey())
+	h.must(err)
+	defer func() { h.must(l.Close()) }()
+	log, err := event.NewChainedLog(nil, nil, event.ChainConfig{Dir: filepath.Join(b.TempDir(), "events"), Sealer: l})
+	h.must(err)
+	for name, take := range map[string]func(event.Event){"counted": func(event.Event) {}, "taken down": log.Emit} {
+		b.Run(name, func(b *testing.B) {
+			h.Event = take
+			handler := h.Handler(testDoor{name: "https"})
+			r := httptest.NewRequest(http.MethodGet, "/api/states/light.bench", nil)
+			r.Host, r.RemoteAddr = testHost, "127.0.0.1:1"
+			r.Header.Set("User-Agent", "bench")
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				handler.ServeHTTP(w, r)
+				if w.Code != http.StatusUnauthorized {
+					b.Fatal(w.Code)
+				}
+			}
+		})
+	}
+	h.must(log.Close())
 }

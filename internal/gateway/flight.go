@@ -105,7 +105,7 @@ func (f *flight) arrive() *refusal {
 	f.raw, _, _ = strings.Cut(r.RequestURI, "?")
 	if err != nil {
 		if path, query, err = ha.PageTarget(r.RequestURI); err != nil || f.shape != shapeNavigation && f.shape != shapeAppPage {
-			return &refusal{why: "target is not canonical", bare: true}
+			return &refusal{why: whyTarget, bare: true}
 		}
 		f.raw = path
 	}

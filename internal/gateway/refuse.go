@@ -72,6 +72,7 @@ func isNavigation(r *http.Request) bool {
 // request's shape alone, so that it is the same whatever exists and whatever the reason.
 func (f *flight) refuse(no *refusal) {
 	f.gw.counts.add("refused: " + no.why)
+	f.takeDown(no)
 	if no.bare {
 		f.w.Header().Set("Connection", "close")
 		f.empty(http.StatusBadRequest)
@@ -110,6 +111,26 @@ func (f *flight) refuse(no *refusal) {
 		f.empty(http.StatusUnauthorized)
 	}
 }
+
+// takeDown has a refusal taken down, as cheaply as it can be: there may be thousands a
+// second, of which the log keeps a few. That Home Assistant does not answer, or not yet,
+// is no refusal of anybody, and an event of its own.
+func (f *flight) takeDown(no *refusal) {
+	if no.down || no.closed || no.status == http.StatusServiceUnavailable {
+		return
+	}
+	e := event.Event{Kind: event.Refused, Source: f.addr, Door: string(f.door.Name()), Route: string(f.route), Detail: no.why}
+	if no.why == whyTarget {
+		e.Kind = event.BadRequest
+	}
+	if f.isKnown() {
+		e.Person, e.Device = f.who.Name, f.who.Device
+	}
+	f.gw.Event(e)
+}
+
+// whyTarget is the refusal of a path that may be one thing to us and another to Home Assistant.
+const whyTarget = "target is not canonical"
 
 // refuseKnown tells a known device what is the matter.
 func (f *flight) refuseKnown(no *refusal) {
