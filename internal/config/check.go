@@ -34,6 +34,7 @@ func (c *Config) check(at places) []Problem {
 	c.checkGuard(k)
 	c.checkClients(k)
 	c.checkPaths(k)
+	c.checkEvents(k)
 	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return k.wrong
 }

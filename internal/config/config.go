@@ -105,7 +105,9 @@ type Policy struct {
 
 // Events says where what happens is written.
 type Events struct {
-	File string `toml:"file" json:"file" comment:"File for one JSON document a line, besides the service's log. Empty: none."`
+	File    string `toml:"file" json:"file" comment:"File for one JSON document a line, besides the event log in the state directory. Empty: none."`
+	Keep    string `toml:"keep" json:"keep" comment:"How much of the event log is kept: a size, a number of days, or both, of which what is reached first counts, as in \"256MiB 365d\". Default \"64MiB\""`
+	Metrics string `toml:"metrics" json:"metrics" comment:"Where Prometheus may fetch metrics: an address of this machine alone, like \"127.0.0.1:9184\", or a socket, like \"unix:/run/gatehouse/metrics.sock\". Empty: nowhere."`
 }
 
 // State says where Gatehouse keeps what it knows.
@@ -123,6 +125,7 @@ func Default() *Config {
 		Home:   Home{HAURL: "http://127.0.0.1:8123"},
 		Guard:  Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute), MaxBan: Duration(7 * day), Allow: []string{}},
 		Policy: Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
+		Events: Events{Keep: "64MiB"},
 		State:  State{Dir: defaultStateDir},
 	}
 }
