@@ -39,6 +39,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
@@ -60,7 +61,13 @@ type Ledger struct {
 	read  *sql.DB // the same as write in memory
 	aead  cipher.AEAD
 	mac   []byte // the key of Fingerprint
+
+	failed atomic.Uint64
 }
+
+// Failures is how many transactions failed for the disk's or the file's sake since it
+// was opened.
+func (l *Ledger) Failures() uint64 { return l.failed.Load() }
 
 // Open opens the ledger in dir, which it creates if need be, and brings its schema
 // up to date. With dir "" the ledger is in memory and ends with Close. The error,
@@ -179,6 +186,12 @@ func (l *Ledger) View(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (l *Ledger) transact(ctx context.Context, db *sql.DB, f func(*Tx) error) (err error) {
+	defer func() {
+		var wrong *Error
+		if errors.As(err, &wrong) && ctx.Err() == nil {
+			l.failed.Add(1)
+		}
+	}()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return explain("begin", l.path, err)
