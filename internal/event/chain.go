@@ -59,16 +59,16 @@ type Chain struct {
 	queue []Event
 	lost  uint64 // events that are in no file, since it was last said there
 	gone  uint64 // likewise, ever
+	wrong error  // what went wrong last; nil where nothing did
 
-	files    sync.Mutex // guards all below
-	root     *os.Root   // nil while it is not open
-	file     *os.File   // the segment that is written to
-	number   uint64     // its number
-	size     int64      // its length; 0 while it has no head line
-	began    time.Time  // when it did
-	end      place      // of what is in the file
-	head     *head
-	troubled bool
+	files  sync.Mutex // guards all below
+	root   *os.Root   // nil while it is not open
+	file   *os.File   // the segment that is written to
+	number uint64     // its number
+	size   int64      // its length; 0 while it has no head line
+	began  time.Time  // when it did
+	end    place      // of what is in the file
+	head   *head
 }
 
 // NewChain makes a chain. It touches no file.
@@ -188,12 +188,22 @@ func (c *Chain) work(do func(*Chain) error) error {
 	if err != nil {
 		// What is in the files is looked at anew before anything is added to them.
 		err = errors.Join(err, c.drop())
-		if !c.troubled && c.cfg.Trouble != nil {
-			c.cfg.Trouble(err)
-		}
 	}
-	c.troubled = err != nil
+	c.mu.Lock()
+	before := c.wrong
+	c.wrong = err
+	c.mu.Unlock()
+	if err != nil && before == nil && c.cfg.Trouble != nil {
+		c.cfg.Trouble(err)
+	}
 	return err
+}
+
+// Wrong is why the chain cannot be written now; nil where it can.
+func (c *Chain) Wrong() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wrong
 }
 
 // tidy writes what waits, seals it, and sees to what is old.

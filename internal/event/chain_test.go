@@ -574,10 +574,13 @@ func TestFullDisk(t *testing.T) {
 	if len(told) != 1 || !strings.Contains(told[0].Error(), "no space left") {
 		t.Errorf("told %v", told)
 	}
-	if c.Lost() != 5 {
-		t.Errorf("%d are lost", c.Lost())
+	if c.Lost() != 5 || c.Wrong() == nil {
+		t.Errorf("%d are lost, %v is wrong", c.Lost(), c.Wrong())
 	}
 	happened(t, c, 3, 6)
+	if err := c.Wrong(); err != nil {
+		t.Errorf("%v is wrong still", err)
+	}
 	if got := details(t, dir, SignedIn); !slices.Equal(got, numbered(0, 6)) {
 		t.Errorf("the events are %v", got)
 	}

@@ -108,9 +108,9 @@ const (
 	HouseOpened       Kind = "house-opened"       // nothing is refused at home
 	HouseReverted     Kind = "house-reverted"     // a trial is taken back
 	Wary              Kind = "wary"               // the guard forgives less for a while
-	Spraying          Kind = "spraying"           // many addresses fail at one account, or one at many
-	BansOff           Kind = "bans-off"           // addresses are not banned: all visitors seem to have one
-	BansOn            Kind = "bans-on"            // addresses are banned again
+	Spraying          Kind = "spraying"           // one account is tried from many addresses
+	BansOff           Kind = "bans-off"           // an address is not banned any more, whatever it does: many seem to share it
+	BansOn            Kind = "bans-on"            // it is again
 	RulesFailed       Kind = "rules-failed"       // a list of addresses cannot be used; the one before holds
 	EventsLost        Kind = "events-lost"        // lines of the event log could not be written
 	LogRepaired       Kind = "log-repaired"       // the event log ended in half a line, which was cut off
@@ -164,9 +164,9 @@ var sentences = map[Kind]string{
 	HouseOpened:       "The house is open to everybody at home",
 	HouseReverted:     "The trial is taken back",
 	Wary:              "The guard forgives less for a while",
-	Spraying:          "Somebody tries many accounts, or one from many addresses",
-	BansOff:           "Addresses are not banned: all visitors seem to have the same one",
-	BansOn:            "Addresses are banned again",
+	Spraying:          "One account is tried from many addresses",
+	BansOff:           "Address is never banned, because many are behind it",
+	BansOn:            "Address can be banned like others again",
 	RulesFailed:       "A list of addresses cannot be used; the one before holds",
 	EventsLost:        "Events are missing here: they could not be written",
 	LogRepaired:       "The end of the event log was damaged and is cut off",

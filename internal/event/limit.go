@@ -121,7 +121,11 @@ func (l *limiter) hash(e *Event) uint64 {
 	}
 	addr := e.Source
 	if !addr.IsValid() {
-		addr, _ = netip.ParseAddr(e.Addr) // what is no address is one source
+		var err error
+		if addr, err = netip.ParseAddr(e.Addr); err != nil {
+			p, _ := netip.ParsePrefix(e.Addr) // what is neither is one source
+			addr = p.Addr()
+		}
 	}
 	bytes := addr.Unmap().As16()
 	if addr.Is6() && !addr.Is4In6() {

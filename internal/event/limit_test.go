@@ -155,13 +155,13 @@ func TestKnownDeviceThatIsRefused(t *testing.T) {
 func TestSourcesOfEvents(t *testing.T) {
 	l := newLimiter()
 	hash := func(s string) uint64 { return l.hash(&Event{Addr: s}) }
-	same := [][2]string{{"2001:db8::1", "2001:db8::ffff:1"}, {"::ffff:203.0.113.7", "203.0.113.7"}, {"", "nobody"}}
+	same := [][2]string{{"2001:db8::1", "2001:db8::ffff:1"}, {"::ffff:203.0.113.7", "203.0.113.7"}, {"", "nobody"}, {"2001:db8::/64", "2001:db8::1"}}
 	for _, s := range same {
 		if hash(s[0]) != hash(s[1]) {
 			t.Errorf("%q and %q are two", s[0], s[1])
 		}
 	}
-	for _, s := range [][2]string{{"2001:db8::1", "2001:db8:0:1::1"}, {"203.0.113.7", "203.0.113.8"}, {"::ffff:203.0.113.7", "::cb00:7107"}} {
+	for _, s := range [][2]string{{"2001:db8::1", "2001:db8:0:1::1"}, {"203.0.113.7", "203.0.113.8"}, {"2001:db8::/64", "2001:db8:1::/64"}, {"::ffff:203.0.113.7", "::cb00:7107"}} {
 		if hash(s[0]) == hash(s[1]) {
 			t.Errorf("%q and %q are one", s[0], s[1])
 		}

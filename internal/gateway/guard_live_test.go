@@ -38,7 +38,7 @@ func TestLiveGuard(t *testing.T) {
 	dir, base := liveHA(t, release)
 	line := newTap(t, strings.TrimPrefix(base, "http://"))
 	h := newHouse(t, func(s *setting) { s.haURL, s.overall = "http://"+line.addr, 1000 }) // each surface for itself
-	home := h.open(testDoor{policy.LAN, true})
+	home := h.open(testDoor{name: policy.LAN, home: true})
 
 	const password = "correct horse battery"
 	u, err := url.Parse(base)

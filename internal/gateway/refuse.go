@@ -71,7 +71,6 @@ func isNavigation(r *http.Request) bool {
 // refuse is the one place that ends a request. A stranger's answer depends on the
 // request's shape alone, so that it is the same whatever exists and whatever the reason.
 func (f *flight) refuse(no *refusal) {
-	f.gw.counts.add("refused: " + no.why)
 	f.takeDown(no)
 	if no.bare {
 		f.w.Header().Set("Connection", "close")
@@ -112,10 +111,11 @@ func (f *flight) refuse(no *refusal) {
 	}
 }
 
-// takeDown has a refusal taken down, as cheaply as it can be: there may be thousands a
+// takeDown counts a refusal and has it taken down, as cheaply as it can be: there may be thousands a
 // second, of which the log keeps a few. That Home Assistant does not answer, or not yet,
 // is no refusal of anybody, and an event of its own.
 func (f *flight) takeDown(no *refusal) {
+	f.gw.counts.add("refused: " + no.why)
 	if no.down || no.closed || no.status == http.StatusServiceUnavailable {
 		return
 	}

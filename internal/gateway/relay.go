@@ -57,7 +57,7 @@ func (f *flight) relay() *refusal {
 	}
 	s, err := f.accept()
 	if err != nil {
-		f.gw.counts.add("refused: WebSocket handshake is malformed")
+		f.takeDown(&refusal{why: "WebSocket handshake is malformed"})
 		return nil // accept has answered
 	}
 	defer s.client.CloseNow()
@@ -136,12 +136,12 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	s.client.SetReadLimit(authMax)
 	kind, first, err := s.client.Read(ctx)
 	if err != nil || kind != websocket.MessageText {
-		f.gw.counts.add("refused: no token on the socket")
+		f.takeDown(&refusal{why: "no token on the socket"})
 		return false
 	}
 	token, err := ha.ParseAuth(first)
 	if err != nil {
-		f.gw.counts.add("refused: first message is no token")
+		f.takeDown(&refusal{why: "first message is no token"})
 		if !f.isKnown() && f.known.Standing == identity.StandingNone && !f.inside() {
 			f.fail(guard.Scan, "", "first message of a socket is no token")
 		}
@@ -162,7 +162,7 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	}
 	if no != nil {
 		f.blame(no)
-		f.gw.counts.add("refused: " + no.why)
+		f.takeDown(no)
 		if no.reason == policy.ReasonCredential && f.who.Kind == identity.KindBrowser {
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)
 		}
@@ -432,7 +432,7 @@ func (s *socket) fromClient() error {
 		out := buf
 		if kind == websocket.MessageText {
 			if out, err = s.inspect(buf); err != nil {
-				s.f.gw.counts.add("refused: message is malformed")
+				s.f.takeDown(&refusal{why: "message is malformed"})
 				return errRefused
 			}
 		}
@@ -462,7 +462,7 @@ func (s *socket) inspect(message []byte) ([]byte, error) {
 		if !s.allowed(c) {
 			commands[i].Raw = nil
 			refused++
-			s.f.gw.counts.add("refused: command")
+			s.f.takeDown(&refusal{why: "command"})
 			if err := s.answerUnauthorized(c.ID); err != nil {
 				return nil, err
 			}
