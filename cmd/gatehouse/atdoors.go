@@ -55,12 +55,14 @@ func (s *server) favoured(addr netip.Addr) bool {
 // and lets known devices pass all the same.
 func (s *server) tight(addr netip.Addr) bool { return !s.guard.Listens(addr) }
 
-// turnedAway counts what a door, behind its proxies, did not let through.
+// turnedAway counts what a door, behind its proxies, did not let through, and takes it down.
 func (s *server) turnedAway(door policy.Door, proxies wire.Proxies) func(remote net.Addr, reason string) {
 	return func(remote net.Addr, reason string) {
 		s.refused.add(reason)
 		at, err := netip.ParseAddrPort(remote.String()) // net/http does not say whose HTTP/2 it refused
-		if addr := at.Addr().Unmap().WithZone(""); err == nil && !proxies.TrustedProxy(addr) {
+		addr := at.Addr().Unmap().WithZone("")
+		s.refusedAtDoor(door, addr, wire.Reason(reason))
+		if err == nil && !proxies.TrustedProxy(addr) {
 			s.scanned(door, addr, wire.Reason(reason))
 		}
 	}
@@ -71,6 +73,6 @@ func (s *server) turnedAway(door policy.Door, proxies wire.Proxies) func(remote 
 func (s *server) scanned(door policy.Door, addr netip.Addr, why wire.Reason) {
 	home := door == policy.LAN && (why == wire.ReasonName || s.links.AtHome(addr) || s.links.Here(addr))
 	if why.Hostile() && !home {
-		s.guard.Fail(guard.Failure{Addr: addr, Kind: guard.Scan, Door: string(door), What: string(why)})
+		s.fail(guard.Failure{Addr: addr, Kind: guard.Scan, Door: string(door), What: string(why)})
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
 	"gatehouse/internal/door/lan"
-	"gatehouse/internal/event"
 	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
@@ -60,12 +59,17 @@ type complaint struct {
 	Status int    `json:"status"`
 }
 
-// listenControl makes the socket. The ledger's lock is held, so a socket that is
+// listenControl makes the socket of the verbs, closed to others.
+func listenControl(path string, r *rights) (net.Listener, error) {
+	return listenSocket("control socket", "state.socket", path, 0o177, r)
+}
+
+// listenSocket makes a socket. The ledger's lock is held, so a socket that is
 // there already is left from a server that is gone. Where root runs this for another
 // user, the socket is that user's, and root makes its directory at most.
-func listenControl(path string, r *rights) (net.Listener, error) {
+func listenSocket(what, key, path string, closed int, r *rights) (net.Listener, error) {
 	fail := func(err error) (net.Listener, error) {
-		p := &problem{status: statusCannot, err: fmt.Errorf("open the control socket %s: %w", path, err), hint: "see state.socket in the configuration"}
+		p := &problem{status: statusCannot, err: fmt.Errorf("open the %s %s: %w", what, path, err), hint: "see " + key + " in the configuration"}
 		if errors.Is(err, fs.ErrPermission) && r != nil {
 			p.hint = fmt.Sprintf("remove the directory %s, or give it to %s, whose the state directory is", filepath.Dir(path), r.user.name)
 		}
@@ -83,7 +87,7 @@ func listenControl(path string, r *rights) (net.Listener, error) {
 		}
 	}
 	// Born closed to others: there is no moment in which they could connect.
-	mask := syscall.Umask(0o177)
+	mask := syscall.Umask(closed)
 	l, err := net.Listen("unix", path)
 	syscall.Umask(mask)
 	if err != nil {
@@ -270,14 +274,20 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		fmt.Fprintf(a.err, "gatehouse: %v\n      hint: %s; what is done now is not written there\n", err, asProblem(err).hint)
 	}
+	events, err := keepEvents(c, c.State.Dir, store.ledger, nil, writer(lines))
+	if err != nil {
+		return nil, nil, errors.Join(err, store.close())
+	}
 	closeAll := func() error {
+		if err := closeEvents(events, store.ledger); err != nil {
+			fmt.Fprintf(a.err, "gatehouse: what was done is not in the event log: %v\n", err)
+		}
 		err := store.close()
 		if lines != nil {
 			err = errors.Join(err, lines.Close())
 		}
 		return err
 	}
-	events := event.NewLog(nil, writer(lines))
 	people, err := identity.New(ctx, identity.Config{Ledger: store.ledger, Event: events.Emit,
 		SessionIdle: time.Duration(c.Policy.SessionIdle), SessionMax: time.Duration(c.Policy.SessionMax)})
 	if err != nil {

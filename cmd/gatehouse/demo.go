@@ -21,7 +21,6 @@ import (
 
 	"gatehouse/internal/agent"
 	"gatehouse/internal/config"
-	"gatehouse/internal/event"
 	"gatehouse/internal/ha/hatest"
 	"gatehouse/internal/ledger"
 )
@@ -94,7 +93,12 @@ func (a *app) demo(ctx context.Context, listen string) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return home.Run(ctx) })
 	group.Go(func() error { return serveHome(ctx, inner, home) })
-	s, err := newServer(ctx, c, parts{ledger: l, events: event.NewLog(log, nil), log: log})
+	events, err := keepEvents(c, dir, l, log, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, events.Close()) }()
+	s, err := newServer(ctx, c, parts{ledger: l, events: events, log: log})
 	if err != nil {
 		return err
 	}

@@ -240,9 +240,12 @@ func (s *server) guardTold() guard.Config {
 		Banned: func(b guard.Ban) { s.emit(bannedEvent(b)) },
 		Slowed: func(a guard.Slowing) {
 			s.emit(event.Event{Kind: event.AccountSlowed, Detail: s.accountWord(a.Account) + " until " + stamp(a.Until)})
+			if a.Sources > 1 {
+				s.emit(event.Event{Kind: event.Spraying, Detail: fmt.Sprintf("%s, from %d addresses", s.accountWord(a.Account), a.Sources)})
+			}
 		},
 		Wary: func(w guard.Wariness) {
-			s.parts.log.Warn("too much fails, from all over: strangers are met warily", "failures", w.Failures, "until", stamp(w.Until))
+			s.emit(event.Event{Kind: event.Wary, Detail: fmt.Sprintf("%d failures, from all over; until %s", w.Failures, stamp(w.Until))})
 		},
 		Sharing: func(x guard.Sharing) { s.sharing(x) },
 	}
@@ -254,10 +257,10 @@ func (s *server) sharing(x guard.Sharing) {
 		s.emit(event.Event{Kind: event.Unbanned, Addr: addrOf(b.Prefix), Detail: "many are behind it: " + x.Why})
 	}
 	if x.Over {
-		s.parts.log.Info("an address can be banned like others again", "addr", x.Addr)
+		s.emit(event.Event{Kind: event.BansOn, Source: x.Addr})
 		return
 	}
-	s.parts.log.Warn("an address is never banned, because many are behind it", "addr", x.Addr, "why", x.Why)
+	s.emit(event.Event{Kind: event.BansOff, Source: x.Addr, Detail: x.Why})
 }
 
 // bannedEvent is a ban as the owner hears of it.

@@ -40,6 +40,8 @@ type house struct {
 func handlers() map[string]handler {
 	return map[string]handler{
 		"status":          on(status),
+		"log":             on(whereLog),
+		"log/verify":      on(verifyLog),
 		"people":          on(listPeople),
 		"people/add":      on(addPerson),
 		"people/remove":   on(removePerson),

@@ -93,7 +93,7 @@ func version() string {
 func (a *app) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.newDemoCommand(), a.newSetupCommand(), a.newServeCommand(),
-		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(),
+		a.newStatusCommand(), a.newDoorsCommand(), a.newDoctorCommand(), a.newLogCommand(),
 		a.newPeopleCommand(), a.newDevicesCommand(), a.newResidentsCommand(), a.newSessionsCommand(), a.newInviteCommand(),
 		a.newCloseCommand(), a.newConfirmCommand(), a.newOpenCommand(), a.newOffCommand(), a.newGuardCommand(),
 		a.newAuditCommand(), a.newFixCommand(), a.newUndoCommand(), a.newHistoryCommand(), a.newHardenCommand(), a.newAgentCommand(),

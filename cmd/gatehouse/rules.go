@@ -116,8 +116,10 @@ func (s *server) sayFile(f filter.File) {
 		s.parts.log.Warn("lines of a list cannot be read; the others are in force", "file", f.Path, "lines", f.Unreadable, "first", f.Trouble)
 	case filter.Stale:
 		s.parts.log.Error("a file of the rules of [guard] cannot be used as it is now; what was read before stays in force", "file", f.Path, "error", f.Trouble)
+		s.emit(rulesFailed(f))
 	default:
 		s.parts.log.Error("a file of the rules of [guard] cannot be read: whom it is about cannot be told", "file", f.Path, "rules", f.Rules, "error", f.Trouble)
+		s.emit(rulesFailed(f))
 	}
 }
 
@@ -142,9 +144,7 @@ func (s *server) filtered(addr netip.Addr, door policy.Door, route ha.Route, kno
 	if !v.Denied {
 		return "", false
 	}
-	why = ruleSays(v.Rule)
-	s.emit(event.Event{Kind: event.Refused, Door: string(door), Addr: filter.Normal(addr).String(), Route: string(route), Detail: why})
-	return why, true
+	return ruleSays(v.Rule), true
 }
 
 func ruleSays(rule int) string { return fmt.Sprintf("rule %d of [guard]", rule) }

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/config"
-	"gatehouse/internal/event"
 	"gatehouse/internal/ledger"
 )
 
@@ -75,7 +74,16 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 	if lines != nil {
 		defer func() { err = errors.Join(err, lines.Close()) }()
 	}
-	s, err := newServer(ctx, c, parts{ledger: store.ledger, events: event.NewLog(log, writer(lines)), log: log, rights: r})
+	events, err := keepEvents(c, c.State.Dir, store.ledger, log, writer(lines))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := closeEvents(events, store.ledger); err != nil {
+			log.Error("the last events are in this log only", "error", err)
+		}
+	}()
+	s, err := newServer(ctx, c, parts{ledger: store.ledger, events: events, log: log, rights: r})
 	if err != nil {
 		return err
 	}

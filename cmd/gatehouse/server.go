@@ -59,7 +59,9 @@ type server struct {
 	doors     []openDoor
 	control   net.Listener
 	house     *house
-	refused   tally // by the doors and their reader, before there is a request
+	refused   tally        // by the doors and their reader, before there is a request
+	failed    tally        // who is not known, by what they failed at
+	metrics   net.Listener // nil where nobody may ask
 	links     *lan.Links
 	mover     *mover
 	plain     *plainDoor
@@ -73,8 +75,9 @@ type openDoor struct {
 	listener net.Listener // nil while it is closed
 	door     gateway.Door
 	proxies  wire.Proxies // in front of it
-	origins  []string     // the one that people type first
-	why      string       // it is closed
+	shows    pki.GetCertificate
+	origins  []string // the one that people type first
+	why      string   // it is closed
 }
 
 // newServer opens what a gateway needs, in the order in which it is needed, and
@@ -115,7 +118,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	rpID, origins := passkeyHome(c, s.doors)
 	s.identity, err = identity.New(ctx, identity.Config{
 		Ledger: p.ledger, RPID: rpID, Origins: origins, Event: s.emit, Log: p.log, Slow: s.guard.Slow,
-		Fail:        s.guard.Fail,
+		Fail:        s.fail,
 		SessionIdle: time.Duration(c.Policy.SessionIdle), SessionMax: time.Duration(c.Policy.SessionMax),
 	})
 	if err != nil {
@@ -132,6 +135,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, guard: s.guard, kept: s.kept, events: s.emit, server: s}
 	s.house.rules = s.house.explainRules
 	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
+		return s, err
+	}
+	if s.metrics, err = listenMetrics(c, p.rights); err != nil {
 		return s, err
 	}
 	return s, nil
@@ -153,7 +159,7 @@ func (s *server) openGateway() error {
 		return err
 	}
 	s.gateway, err = gateway.New(gateway.Config{
-		HA: ha, Users: users, Identity: s.identity, Pages: standIns{pages}, Guard: s.guard, Event: s.emit, Log: s.parts.log,
+		HA: ha, Users: users, Identity: s.identity, Pages: standIns{pages}, Guard: counting{s.guard, s}, Event: s.emit, Log: s.parts.log,
 		Home: s.home.state, SignIns: users, Running: s.home.running, Account: s.home.account,
 		Clients: s.cfg.Policy.Clients, PlainWorker: s.cfg.Policy.PlainWorker, Closed: s.mover.closed, Filtered: s.filtered,
 	})
@@ -214,6 +220,8 @@ func (s *server) run(ctx context.Context) error {
 	defer s.emit(event.Event{Kind: event.Stopped})
 	s.home.look(ctx)
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.parts.events.Run(ctx) })
+	group.Go(func() error { return s.noteEvents(ctx) })
 	group.Go(func() error { return s.identity.Run(ctx) })
 	group.Go(func() error { return s.kept.run(ctx) })
 	group.Go(func() error { return s.filter.Run(ctx) })
@@ -224,6 +232,9 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.plain.begin(ctx) })
 	group.Go(func() error { return s.offload.run(ctx) })
 	group.Go(func() error { return serveControl(ctx, s.control, s.house, s.parts.log) })
+	if s.metrics != nil {
+		group.Go(func() error { return serveMetrics(ctx, s.metrics, s.writeMetrics, s.parts.log) })
+	}
 	for _, d := range s.doors {
 		if d.listener == nil {
 			continue
@@ -259,6 +270,9 @@ func (s *server) close() {
 	if s.control != nil {
 		_ = s.control.Close()
 	}
+	if s.metrics != nil {
+		_ = s.metrics.Close()
+	}
 }
 
 // emit takes an event down; whoever has shown who they are is forgiven.
@@ -273,6 +287,20 @@ func (s *server) emit(e event.Event) {
 		s.offload.wake()
 	}
 }
+
+// fail tells the guard of a failure, and counts it.
+func (s *server) fail(f guard.Failure) {
+	s.failed.add(string(f.Kind))
+	s.guard.Fail(f)
+}
+
+// counting is the guard as the gateway asks it.
+type counting struct {
+	*guard.Guard
+	s *server
+}
+
+func (c counting) Fail(f guard.Failure) { c.s.fail(f) }
 
 // openDoors opens every door of the configuration that has what it needs. It is an
 // error if none has.
@@ -316,7 +344,7 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 		if err != nil {
 			return cannotListen(err, "doors.https.listen")
 		}
-		open.listener, open.door, open.origins = door, door, door.Origins()
+		open.listener, open.door, open.origins, open.shows = door, door, door.Origins(), get
 	}
 	open.why = why
 	s.doors = append(s.doors, open)
@@ -339,7 +367,7 @@ func (s *server) openLAN(d *config.LAN) error {
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
 	}
-	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, proxies: proxies, origins: door.Origins()})
+	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, proxies: proxies, origins: door.Origins(), shows: get})
 	return nil
 }
 

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/internal/event"
+)
+
+func fileMode(t *testing.T, name string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func TestWhen(t *testing.T) {
+	zone := time.FixedZone("", 2*3600)
+	now := time.Date(2026, 11, 26, 15, 4, 5, 0, zone)
+	at := func(day, hour, minute, second int) time.Time {
+		return time.Date(2026, 11, day, hour, minute, second, 0, zone)
+	}
+	for word, want := range map[string]time.Time{
+		"":                          {},
+		"2h":                        at(26, 13, 4, 5),
+		"90m":                       at(26, 13, 34, 5),
+		"3d":                        now.Add(-72 * time.Hour),
+		"now":                       now,
+		"today":                     at(26, 0, 0, 0),
+		"yesterday":                 at(25, 0, 0, 0),
+		"14:30":                     at(26, 14, 30, 0),
+		"14:30:09":                  at(26, 14, 30, 9),
+		"2026-11-20":                at(20, 0, 0, 0),
+		"2026-11-20 08:00":          at(20, 8, 0, 0),
+		"2026-11-20 08:00:01":       at(20, 8, 0, 1),
+		"2026-11-20T08:00":          at(20, 8, 0, 0),
+		"2026-11-20T06:00:00Z":      at(20, 8, 0, 0),
+		"2026-11-20T08:00:00+02:00": at(20, 8, 0, 0),
+	} {
+		if got, err := when("since", word, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q is %v, %v; want %v", word, got, err, want)
+		}
+	}
+	for _, word := range []string{"soon", "26.11.2026", "-2h", "25:00", "2026-13-01"} {
+		var p *problem
+		if _, err := when("since", word, now); !errors.As(err, &p) || p.status != statusUsage {
+			t.Errorf("%q: %v", word, err)
+		}
+	}
+}
+
+func TestLogWish(t *testing.T) {
+	now := time.Date(2026, 11, 26, 15, 0, 0, 0, time.UTC)
+	all := []event.Event{
+		0: {Time: now.Add(-3 * time.Hour), Kind: event.SignedIn, Person: "Olga", Device: "d1", Addr: "203.0.113.7"},
+		1: {Time: now.Add(-2 * time.Hour), Kind: event.Refused, Addr: "2001:db8::7"},
+		2: {Time: now.Add(-time.Hour), Kind: event.Banned, Addr: "2001:db8::/64"},
+		3: {Time: now, Kind: event.HADown},
+	}
+	for _, c := range []struct {
+		wish         logWish
+		since, until string
+		kinds        []string
+		want         []int
+	}{
+		{want: []int{0, 1, 2, 3}},
+		{since: "2h", want: []int{1, 2, 3}},
+		{until: "2h", want: []int{0}},
+		{since: "150m", until: "now", want: []int{1, 2}},
+		{kinds: []string{"banned", "REFUSED"}, want: []int{1, 2}},
+		{wish: logWish{addr: "2001:db8::7"}, want: []int{1, 2}},
+		{wish: logWish{addr: "203.0.113.0/24"}, want: []int{0}},
+		{wish: logWish{person: "olga"}, want: []int{0}},
+		{wish: logWish{device: "d1"}, want: []int{0}},
+		{wish: logWish{device: "d2"}, want: nil},
+	} {
+		if err := c.wish.understand(c.since, c.until, c.kinds, now); err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for i, e := range all {
+			if c.wish.takes(e) {
+				got = append(got, i)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v takes %v, want %v", c, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		wish  logWish
+		kinds []string
+		hold  string
+	}{
+		{kinds: []string{"bannd"}, hold: "did you mean banned?"},
+		{kinds: []string{"xyzzy"}, hold: "there are started, stopped,"},
+		{wish: logWish{addr: "house"}, hold: "looks like"},
+		{wish: logWish{limit: -1}, hold: ""},
+	} {
+		var p *problem
+		if err := c.wish.understand("", "", c.kinds, now); !errors.As(err, &p) || p.status != statusUsage || !strings.Contains(p.hint, c.hold) {
+			t.Errorf("%+v: %+v", c, p)
+		}
+	}
+}
+
+func TestNewest(t *testing.T) {
+	for limit, want := range map[int]string{0: "abcde", 1: "e", 3: "cde", 5: "abcde", 9: "abcde"} {
+		n := newestOf{limit: limit}
+		for _, word := range "abcde" {
+			n.add(event.Event{Detail: string(word)})
+		}
+		got := ""
+		for _, e := range n.all() {
+			got += e.Detail
+		}
+		if got != want {
+			t.Errorf("the newest %d are %s", limit, got)
+		}
+	}
+}
+
+// What strangers wrote cannot speak to the terminal, nor turn what stands beside it.
+func TestEventOnATerminal(t *testing.T) {
+	e := event.Event{Time: time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC), Kind: event.Refused, Person: "Ol\u202ega", Device: "d1",
+		Addr: "203.0.113.7", Door: "https", Route: "rest", Detail: "a\x1b[2J\r\nb\u0085\u2066 ü"}
+	want := "2026-11-26 10:00:00  Request refused: a‹001B›[2J‹000D›‹000A›b‹0085›‹2066› ü  (Ol‹202E›ga, device d1, 203.0.113.7, door https, rest)"
+	if got := eventText(e, time.FixedZone("", 2*3600)); got != want {
+		t.Errorf("it is\n%q, want\n%q", got, want)
+	}
+	var out bytes.Buffer
+	a := &app{out: &out, json: true}
+	if err := errors.Join(a.sayEvent(e), a.sayEvents([]event.Event{e}, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\r\u0085\u2066\u202e") || !strings.Contains(out.String(), `\u202e`) || !strings.Contains(out.String(), "ü") {
+		t.Errorf("the documents are %q", out.String())
+	}
+}
