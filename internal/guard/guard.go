@@ -219,7 +219,7 @@ func (g *Guard) count(f Failure, n *news) bool {
 	if !f.Addr.IsValid() {
 		return false
 	}
-	g.traffic.stranger(f.Addr, t)
+	g.traffic.visit(f.Addr, t)
 	g.endSharing(t, n)
 	return g.countSource(f, t)
 }
@@ -386,7 +386,7 @@ func (g *Guard) Listens(addr netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.clock.read(g.cfg.Now())
-	g.traffic.stranger(addr, t)
+	g.traffic.visit(addr, t)
 	if w := g.words.of(addr, g.clock.last); w != nil {
 		return w.allowed
 	}

@@ -101,7 +101,7 @@ func (g *Guard) Seen(addr netip.Addr, device string) {
 	g.mu.Lock()
 	t := g.clock.read(g.cfg.Now())
 	p := g.places.visit(addr, device, t)
-	g.traffic.known(addr, t)
+	g.traffic.visit(addr, t)
 	g.endSharing(t, &n)
 	g.findSharing(p, t, &n)
 	g.mu.Unlock()

@@ -15,33 +15,25 @@ const (
 )
 
 // traffic remembers as much of who comes from where as it takes to say when
-// somebody came last who was not from a given source. What this machine asks of
-// itself over loopback says nothing of where others come from, and is left out.
+// somebody came last who was not from a given address, known or not. What this machine
+// asks of itself over loopback says nothing of where others come from, and is left out.
 type traffic struct {
-	from  netip.Addr    // of the last visit of a known device
+	from  netip.Addr    // of the last visit
 	at    time.Duration // when that was
-	other time.Duration // the last visit from elsewhere
+	other time.Duration // the last visit from another address than that
 }
 
 func newTraffic() traffic { return traffic{at: never, other: never} }
 
-// known takes the visit of a known device down.
-func (v *traffic) known(addr netip.Addr, t time.Duration) {
+// visit takes a visit down.
+func (v *traffic) visit(addr netip.Addr, t time.Duration) {
 	if addr.IsLoopback() {
 		return
 	}
 	if addr != v.from {
-		v.from, v.other = addr, max(v.at, v.other)
+		v.from, v.other = addr, v.at
 	}
 	v.at = t
-}
-
-// stranger takes the visit of anybody else down: it counts as one from elsewhere,
-// and for nothing else.
-func (v *traffic) stranger(addr netip.Addr, t time.Duration) {
-	if addr != v.from && !addr.IsLoopback() {
-		v.other = t
-	}
 }
 
 // elsewhere returns when somebody came last from another address than this one.
@@ -49,7 +41,7 @@ func (v *traffic) elsewhere(addr netip.Addr) time.Duration {
 	if addr == v.from {
 		return v.other
 	}
-	return max(v.at, v.other)
+	return v.at
 }
 
 // hidden is the one address from which everybody comes.
