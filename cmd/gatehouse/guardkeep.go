@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/event"
+	"gatehouse/internal/gateway"
 	"gatehouse/internal/guard"
 	"gatehouse/internal/ledger"
 )
@@ -291,6 +293,9 @@ func (h *house) accountWord(account string) string {
 	}
 	if p, ok := h.identity.PersonByName(account); ok {
 		return p.Name
+	}
+	if n := len(gateway.HAAccount); len(account) > n && strings.EqualFold(account[:n], gateway.HAAccount) {
+		account = account[n:]
 	}
 	letters := []rune(account)
 	return fmt.Sprintf("%s… (nobody here has this name)", string(letters[:min(2, len(letters))]))

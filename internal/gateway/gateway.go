@@ -4,9 +4,10 @@
 //
 //	arrive    which door, what address, what kind of thing is asked
 //	identify  session cookie, Home Assistant's tokens learned earlier → policy.Who
-//	guarded   do the owner's rules let its address in, and is it still listened to?
+//	guarded   do the owner's rules let its address in, and is it still listened to? a known device passes a ban
 //	decide    policy.Decide
 //	forward   one transport to Home Assistant, what the client forged removed
+//	blame     counts the refusal, if honest clients do not get it (failure.go)
 //	refuse    the one place that writes a refusal
 //
 // A request is parsed once, decided on as parsed, and forwarded as exactly that.

@@ -315,13 +315,15 @@ const (
 	loginRate  = 5. / 600
 )
 
-// haAccount is what a user name of Home Assistant's is counted as: it says nothing of
+// HAAccount begins what a user name of Home Assistant's is counted as: it says nothing of
 // the person whom we know by the same name.
+const HAAccount = "Home Assistant: "
+
 func haAccount(username string) string {
 	if username == "" {
 		return ""
 	}
-	return "Home Assistant: " + username
+	return HAAccount + username
 }
 
 // learnToken learns the tokens in an answer of Home Assistant's, after it made sure

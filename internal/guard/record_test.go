@@ -85,14 +85,14 @@ func TestClockThatIsWrongAtStart(t *testing.T) {
 	} {
 		c := &hand{time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
 		now := c.now
-		g := New(Config{Now: func() time.Time { return c.now }})
 		records := []Record{
 			{Type: "clock", Last: now},
 			{Type: "source", Key: "203.0.113.7/32", Level: 9, Last: now.Add(-24 * time.Hour), Since: now.Add(-24 * time.Hour), Until: now.Add(4 * 24 * time.Hour)},
 			{Type: "source", Key: "203.0.113.8/32", Level: 2, Last: now},
 		}
 		c.pass(tt.at)
-		if g = New(Config{Now: func() time.Time { return c.now }}); g.Restore(records) != 0 {
+		g := New(Config{Now: func() time.Time { return c.now }})
+		if g.Restore(records) != 0 {
 			t.Error("records were dropped")
 		}
 		if x := g.Explain(addr("203.0.113.7")); !x.Banned || x.Until.Sub(c.now) != tt.left {
