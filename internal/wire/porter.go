@@ -172,14 +172,15 @@ func (l *porter) admit(c net.Conn) {
 }
 
 // turnAway closes a connection, the one below TLS: nothing is written, no alert either.
+// Whoever counts is told first, so that who sees the end has been counted.
 func (l *porter) turnAway(c net.Conn, reason Reason) {
+	if l.refused != nil && reason != "" && !isLocal(c) {
+		l.refused(c.RemoteAddr(), string(reason))
+	}
 	if reason == ReasonHandshake || reason == ReasonDifferentHello {
 		_ = c.Close() // TLS has answered: an alert of its own may be on its way
 	} else {
 		_ = Drop(c)
-	}
-	if l.refused != nil && reason != "" && !isLocal(c) {
-		l.refused(c.RemoteAddr(), string(reason))
 	}
 }
 
