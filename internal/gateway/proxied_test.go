@@ -148,7 +148,7 @@ func TestBehindProxy(t *testing.T) {
 	if got := from("203.0.113.8"); got != "ours: /_gatehouse/auth/x true 203.0.113.8" {
 		t.Errorf("a neighbour of whoever is banned: %q", got)
 	}
-	if got := from("203.0.113.7"); got != "" {
+	if got := from("203.0.113.7"); got != "ours, unheard: /_gatehouse/auth/x true 203.0.113.7" {
 		t.Errorf("whoever is banned: %q", got)
 	}
 	if got := s.do(request{path: "/_gatehouse/auth/x"}).body; got != "ours: /_gatehouse/auth/x true 127.0.0.1" {
