@@ -67,7 +67,8 @@
 //
 // # Memory and clocks
 //
-//   - At most MaxSources sources and prefixes are remembered, and as many accounts.
+//   - At most MaxSources sources and prefixes are remembered, and as many accounts:
+//     with the default some 20 MB in the worst case, a kilobyte or so for each.
 //     Who has been quiet longest goes first, of those who were never acted on, as long
 //     as these hold more than a quarter of the table; then of those who were acted on;
 //     bans go last, that which ends first before the others. So a flood of new
@@ -448,13 +449,14 @@ func (g *Guard) Slow(account string) bool {
 // spoken says a duration in words, in the largest unit that divides it.
 func spoken(d time.Duration) string {
 	for _, unit := range []struct {
-		name string
-		long time.Duration
-	}{{"day", 24 * time.Hour}, {"hour", time.Hour}, {"minute", time.Minute}, {"second", time.Second}} {
-		if n := d / unit.long; n > 1 && d%unit.long == 0 {
-			return fmt.Sprintf("%d %ss", n, unit.name)
-		} else if d == unit.long {
-			return "a " + unit.name
+		one, more string
+		long      time.Duration
+	}{{"a day", "days", 24 * time.Hour}, {"an hour", "hours", time.Hour}, {"a minute", "minutes", time.Minute}, {"a second", "seconds", time.Second}} {
+		if d == unit.long {
+			return unit.one
+		}
+		if d > unit.long && d%unit.long == 0 {
+			return fmt.Sprintf("%d %s", d/unit.long, unit.more)
 		}
 	}
 	return d.String()

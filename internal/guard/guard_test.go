@@ -218,13 +218,3 @@ func TestFlood(t *testing.T) {
 		t.Errorf("%d sources are remembered", n)
 	}
 }
-
-func BenchmarkListens(b *testing.B) {
-	g := New(Config{})
-	a := addr("2001:db8::1")
-	g.Fail(Failure{Addr: a, Account: "", Kind: SignIn})
-	b.ReportAllocs()
-	for b.Loop() {
-		g.Listens(a)
-	}
-}

@@ -515,6 +515,9 @@ func TestUnbanSaysWhatItLifted(t *testing.T) {
 	g.Unban(prefix("2600:db8:0:1::/64"))
 	fail(g, 5, "2600:db8:0:3::1", "")
 	wantBans(t, g, "203.0.113.7/32", "2600:db8::/64", "2600:db8:0:2::/64", "2600:db8:0:3::/64")
+	g.Unban(prefix("2600:db8:0:2::/64")) // what was lifted weighs on nothing
+	fail(g, 5, "2600:db8:0:4::1", "")
+	wantBans(t, g, "203.0.113.7/32", "2600:db8::/64", "2600:db8:0:3::/64", "2600:db8:0:4::/64")
 	if g.Unban(netip.Prefix{}) != nil {
 		t.Error("no prefix lifts something")
 	}
