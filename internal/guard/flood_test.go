@@ -58,6 +58,9 @@ func TestHundredThousandAttackers(t *testing.T) {
 						t.Errorf("the ban of %s was washed out", a)
 					}
 				}
+				if !g.Listens(addr("198.51.100.1")) || !g.Listens(addr("2a01:db8::1")) {
+					t.Error("who did nothing is not listened to")
+				}
 				if g.Listens(many(99_999)) != (each == 1) {
 					t.Errorf("%d failures while wary: listened to %v", each, g.Listens(many(99_999)))
 				}

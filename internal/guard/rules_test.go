@@ -3,7 +3,6 @@ package guard
 import (
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -575,48 +574,4 @@ func TestKindsHaveSentences(t *testing.T) {
 	if len(kinds) > len(details{}.kinds) || len(kinds) != 11 {
 		t.Errorf("there are %d kinds", len(kinds))
 	}
-}
-
-// A hundred thousand addresses that guess, each on and on, in both families: what is
-// remembered stays within its bound, in number and in bytes, whoever was banned for longer
-// than they are is not freed by them, and who has done nothing is listened to.
-func TestHundredThousandAddresses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("half a million failures")
-	}
-	c := &hand{time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
-	g := New(Config{Now: func() time.Time { return c.now }})
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	old := addr("203.0.113.7")
-	fail(g, 5, old.String(), "")
-	c.pass(11 * time.Minute)
-	fail(g, 5, old.String(), "")
-	for n := range 100_000 {
-		a := netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)})
-		if n%2 == 1 { // each in a /48 of its own
-			a = netip.AddrFrom16([16]byte{0x2a, 0x01, byte(n >> 16), 0, byte(n >> 8), byte(n), 0, 1, 15: 1})
-		}
-		for range 5 {
-			g.Fail(Failure{Addr: a, Account: "anna" + a.String(), Kind: HALogin, What: strings.Repeat("x", 300)})
-		}
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if n, m := len(g.sources.by), len(g.accounts.by); n > 16384 || m > 16384 {
-		t.Errorf("%d sources and %d accounts are remembered", n, m)
-	}
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 128<<20 {
-		t.Errorf("they take %d MiB", grown>>20)
-	} else {
-		t.Logf("they take %d MiB", grown>>20)
-	}
-	if g.Listens(old) {
-		t.Error("who was banned again is free")
-	}
-	if !g.Listens(addr("198.51.100.1")) || !g.Listens(addr("2001:db8::1")) {
-		t.Error("who did nothing is not listened to")
-	}
-	runtime.KeepAlive(g)
 }
