@@ -10,7 +10,9 @@
 //   - A source that failed Threshold times within Window is banned: not listened to
 //     for Ban. Beside that runs a long count, which loses one failure every
 //     LongWindow/LongThreshold: so somebody who tries every ten minutes is banned
-//     within hours. Failures during a ban neither count nor prolong it.
+//     within hours. Failures during a ban neither count nor prolong it, nor do they
+//     count overall: nobody who is banned makes the guard wary of others by going on.
+//     They count for accounts, because some were under way when the ban began.
 //   - Every further ban takes twice as long, up to MaxBan; a quiet day takes one
 //     doubling back. Bans end by themselves.
 //   - A success of a known device forgives its source what it failed at, and once a
@@ -215,13 +217,17 @@ func (g *Guard) count(f Failure, n *news) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.clock.read(g.cfg.Now())
-	g.countOverall(t, n)
 	g.countAccount(f, t, n)
 	if !f.Addr.IsValid() {
+		g.countOverall(t, n)
 		return false
 	}
 	g.traffic.visit(f.Addr, t)
 	g.endSharing(t, n)
+	if !g.listensTo(f.Addr, t) {
+		return false
+	}
+	g.countOverall(t, n)
 	return g.countSource(f, t)
 }
 
@@ -290,9 +296,6 @@ func (g *Guard) tooMany(c *counter, threshold int, t time.Duration) string {
 // that it is in; true if one of them is to be judged.
 func (g *Guard) countSource(f Failure, t time.Duration) bool {
 	k, w := keyOf(f.Addr), g.words.of(f.Addr, g.clock.last)
-	if w != nil && !w.allowed || w == nil && g.shutBy(k, t) != nil {
-		return false
-	}
 	g.sources.expire(t)
 	e := g.sources.get(k, t)
 	if e.d == nil {
@@ -383,15 +386,19 @@ func (g *Guard) Listens(addr netip.Addr) bool {
 		return false
 	}
 	addr = plain(addr)
-	k := keyOf(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.clock.read(g.cfg.Now())
 	g.traffic.visit(addr, t)
+	return g.listensTo(addr, t)
+}
+
+// listensTo reports whether a plain, valid address is listened to.
+func (g *Guard) listensTo(addr netip.Addr, t time.Duration) bool {
 	if w := g.words.of(addr, g.clock.last); w != nil {
 		return w.allowed
 	}
-	return g.shutBy(k, t) == nil
+	return g.shutBy(keyOf(addr), t) == nil
 }
 
 // shutBy returns whose ban a source is under: its own, or that of a prefix it is

@@ -118,6 +118,9 @@ func (g *Guard) KnownFrom(p netip.Prefix) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.clock.read(g.cfg.Now())
+	if k, ok := keyFrom(p); ok && !k.isWide() { // asked for each connection
+		return g.places.isKnown(k, t)
+	}
 	for k := range g.places.by {
 		if k.prefix().Overlaps(p) && g.places.isKnown(k, t) {
 			return true

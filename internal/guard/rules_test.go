@@ -563,6 +563,23 @@ func TestAllowedIsNeverBannedAndStillCounts(t *testing.T) {
 	}
 }
 
+func TestBannedMakesNobodyWary(t *testing.T) {
+	g, _ := newTest()
+	fail(g, 5, "203.0.113.7", "")
+	if err := g.Ban(prefix("198.51.100.0/24"), time.Time{}, ""); err != nil {
+		t.Fatal(err)
+	}
+	fail(g, 4, "203.0.113.7", "anna")
+	fail(g, 100, "198.51.100.9", "")
+	if s := g.Status(); s.Failures != 5 || !s.Wary.IsZero() {
+		t.Errorf("who is banned counts overall: %d failures, wary until %v", s.Failures, s.Wary)
+	}
+	fail(g, 1, "203.0.113.7", "anna")
+	if !g.Slow("anna") {
+		t.Error("what was under way when the ban began does not count for its account")
+	}
+}
+
 func TestKindsHaveSentences(t *testing.T) {
 	said := map[string]bool{}
 	for _, k := range Kinds() {
