@@ -112,7 +112,8 @@ func firstWords(path string) string {
 	return "/api/" + second
 }
 
-// fromOtherSite reports whether a page of another site made a browser send this.
+// fromOtherSite reports whether a page of another site made a browser send this. One that
+// hides what it is (a frame in a sandbox, a form without a referrer) has the origin null.
 func (f *flight) fromOtherSite() bool {
 	switch f.r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -120,7 +121,7 @@ func (f *flight) fromOtherSite() bool {
 		return true
 	}
 	origin := f.r.Header["Origin"]
-	return len(origin) == 1 && strings.HasPrefix(origin[0], "http") && origin[0] != f.origin()
+	return len(origin) == 1 && (strings.HasPrefix(origin[0], "http") || origin[0] == "null") && origin[0] != f.origin()
 }
 
 // bearer is the token in a request's header; empty if there is not exactly one.

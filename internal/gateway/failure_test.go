@@ -519,6 +519,7 @@ func TestWhatDoesNotCount(t *testing.T) {
 				s.do(request{path: "/wp-login.php", header: other})
 				s.do(request{path: "/api/camera_proxy/camera.door?token=x", header: other})
 				s.do(request{method: "POST", path: "/auth/login_flow", body: "x", header: map[string]string{"Origin": "https://evil.example"}})
+				s.do(request{method: "POST", path: "/auth/login_flow", body: "x", header: map[string]string{"Origin": "null"}})
 			}
 		}},
 		{"while Home Assistant does not answer", []option{atHome}, func(h *house, s *browser) {
@@ -676,6 +677,32 @@ func TestBannedSocketAtHome(t *testing.T) {
 	s.silence(c)
 	if n := len(h.reached()); n != 0 {
 		t.Errorf("%d requests reached Home Assistant", n)
+	}
+}
+
+// Sockets that were opened before a ban are no way around it: what is shown in them
+// afterwards reaches nobody.
+func TestSocketsOpenedBeforeBan(t *testing.T) {
+	h := newHouse(t, atHome)
+	s := h.stranger().loggedIn("anna", "anna")
+	var open []*websocket.Conn
+	for range 2 {
+		c, status := s.socket(nil)
+		if c == nil {
+			t.Fatalf("a socket at home is refused with %d", status)
+		}
+		s.hears(c, "auth_required")
+		open = append(open, c)
+	}
+	h.must(h.guard.Ban(visitNet, time.Time{}, "test"))
+	h.reached()
+	for _, token := range []string{"guess", s.access} {
+		s.say(open[0], says(token))
+		s.silence(open[0])
+		open = open[1:]
+	}
+	if n := len(h.reached()); n != 0 {
+		t.Errorf("%d requests reached Home Assistant after the ban", n)
 	}
 }
 

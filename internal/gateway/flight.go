@@ -299,7 +299,7 @@ func (f *flight) decide() *refusal {
 		Credential: f.credential,
 	})
 	if f.unheard && !f.isKnown() && !f.isUnsignedSource() {
-		if f.held {
+		if f.held || !f.mayShowToken() { // the house may have been opened since guarded was asked
 			return notHeard()
 		}
 		f.held = true // see guarded

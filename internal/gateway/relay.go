@@ -157,6 +157,9 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	f.judgeOwn(t, learned)
 	f.tried = f.triedToken(guard.HASocket, token, t, learned)
 	no := f.filtered(f.isKnown())
+	if no == nil && !f.isKnown() && !f.gw.Guard.Listens(f.addr) { // many sockets may have been opened before the ban
+		no = notHeard()
+	}
 	if no == nil {
 		no = f.decide()
 	}
