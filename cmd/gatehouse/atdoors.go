@@ -70,9 +70,14 @@ func (s *server) turnedAway(door policy.Door, proxies wire.Proxies) func(remote 
 
 // scanned tells the guard of what only those send who look for holes. At home it may be
 // somebody's old speaker, and a name that is not served a bookmark of another time.
+//
+// Nothing counts from where a known device was lately: any page on the Internet can have
+// a browser shake hands with names of its own that lead here, and send other bytes than
+// TLS (to what it calls a relay for calls), and would have the family's address banned by
+// it. Nothing can be guessed in that way.
 func (s *server) scanned(door policy.Door, addr netip.Addr, why wire.Reason) {
 	home := door == policy.LAN && (why == wire.ReasonName || s.links.AtHome(addr) || s.links.Here(addr))
-	if why.Hostile() && !home {
+	if why.Hostile() && !home && !s.favoured(addr) {
 		s.fail(guard.Failure{Addr: addr, Kind: guard.Scan, Door: string(door), What: string(why)})
 	}
 }

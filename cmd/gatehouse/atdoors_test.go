@@ -108,6 +108,23 @@ func TestScanIsBanned(t *testing.T) {
 	}
 }
 
+// A page of somebody's can have the family's own browser ask the open door for any name and
+// send it what is no TLS. That bans nobody at an address from which a known device came.
+func TestPageCannotBanTheFamilysAddress(t *testing.T) {
+	s := frontDoors(t, func(*config.Config) {})
+	family, stranger := netip.MustParseAddr("127.0.3.50"), netip.MustParseAddr("127.0.3.51")
+	s.guard.Seen(family, "phone")
+	for range 8 {
+		for _, from := range []netip.Addr{family, stranger} {
+			comes(t, from.String(), s.doorAt(policy.HTTPS), "", "a.evil.example", "")
+			comes(t, from.String(), s.doorAt(policy.HTTPS), "", "", "\x00\x03\x00\x08!\x12\xa4Bxxxxxxxxxxxx")
+		}
+	}
+	if !s.guard.Listens(family) || s.guard.Listens(stranger) {
+		t.Errorf("listened to: the family %t, a stranger %t", s.guard.Listens(family), s.guard.Listens(stranger))
+	}
+}
+
 // Behind a proxy it is the client whom the guard does not listen to any more, never the
 // proxy; and who comes past the proxy is nobody.
 func TestScanThroughProxyIsItsClients(t *testing.T) {
