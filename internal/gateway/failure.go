@@ -55,9 +55,10 @@ func (f *flight) fail(kind guard.Kind, account, what string) {
 }
 
 // blame counts a refusal, if it is one that honest clients do not get. Nothing of the
-// request was tried.
+// request was tried. Of who is not listened to nothing counts, and nothing is remembered:
+// it would push out what honest apps have shown in vain (repeats).
 func (f *flight) blame(no *refusal) {
-	if f.own || no.down || no.closed || !f.addr.IsValid() {
+	if f.own || f.unheard || no.down || no.closed || !f.addr.IsValid() {
 		return
 	}
 	if f.path == "" { // arrive has not got far

@@ -680,6 +680,25 @@ func TestBannedSocketAtHome(t *testing.T) {
 	}
 }
 
+// Somebody who is banned and goes on fills no memory: what honest apps have shown in vain
+// stays known, and does not count anew.
+func TestBannedFillsNoMemory(t *testing.T) {
+	h := newHouse(t)
+	s := h.stranger()
+	h.must(h.guard.Ban(visitNet, time.Time{}, "test"))
+	for n := range 20 {
+		s.post("/api/webhook/"+hexOf(n, 64), "{}")
+		s.post("/auth/token", "grant_type=refresh_token&client_id=x&refresh_token="+hexOf(n, 128))
+		s.shows("/api/states", accessToken(n, time.Hour))
+	}
+	h.repeats.mu.Lock()
+	n := len(h.repeats.young)
+	h.repeats.mu.Unlock()
+	if all := h.failed(); n != 0 || len(all) != 0 {
+		t.Errorf("%d things that a banned source has shown are remembered, and %d were told", n, len(all))
+	}
+}
+
 // Sockets that were opened before a ban are no way around it: what is shown in them
 // afterwards reaches nobody.
 func TestSocketsOpenedBeforeBan(t *testing.T) {

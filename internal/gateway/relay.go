@@ -158,7 +158,7 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	f.tried = f.triedToken(guard.HASocket, token, t, learned)
 	no := f.filtered(f.isKnown())
 	if no == nil && !f.isKnown() && !f.gw.Guard.Listens(f.addr) { // many sockets may have been opened before the ban
-		no = notHeard()
+		f.unheard, no = true, notHeard()
 	}
 	if no == nil {
 		no = f.decide()
