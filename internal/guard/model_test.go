@@ -163,6 +163,14 @@ func (m *model) threshold(p netip.Prefix) int {
 }
 
 func (m *model) fail(a netip.Addr, account string) {
+	if s := of(m.accounts, account); account != "" && !m.now.Before(s.until) {
+		s.fail(m.now, modelledUnit(a))
+		s.failLong(m.now)
+		s.tooMany(m.now, 5, MaxSlow)
+	}
+	if !m.listens(a) {
+		return
+	}
 	m.all = append(m.all, m.now)
 	lately := 0
 	for _, at := range m.all {
@@ -173,15 +181,7 @@ func (m *model) fail(a netip.Addr, account string) {
 	if lately >= 50 {
 		m.wary = m.now.Add(10 * time.Minute)
 	}
-	if s := of(m.accounts, account); account != "" && !m.now.Before(s.until) {
-		s.fail(m.now, modelledUnit(a))
-		s.failLong(m.now)
-		s.tooMany(m.now, 5, MaxSlow)
-	}
-	w, said := m.word(a)
-	if said && !w.allowed || !said && m.banned(a) {
-		return
-	}
+	_, said := m.word(a)
 	unit := modelledUnit(a)
 	s := of(m.sources, unit)
 	s.fail(m.now, unit)
