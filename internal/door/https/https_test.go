@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/pki"
+	"gatehouse/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -122,5 +124,85 @@ func TestIncomplete(t *testing.T) {
 	}
 	if _, err := Listen(Config{Listen: "127.0.0.1:0", Names: []string{"house.test"}}); err == nil {
 		t.Error("a door without TLS opens")
+	}
+}
+
+// A door without a certificate gives nobody a byte; an issuer gets its proof while it is
+// waited for, and no further; and the door opens by itself.
+func TestProofOrNothing(t *testing.T) {
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err := pki.Open(t.Context(), l, pki.Options{Names: []string{"house.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := a.GetCertificate([]string{"house.test"}, nil)
+	proof, err := show(nil) // what it says is acme's business
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ready, waited atomic.Bool
+	d := open(t, Config{
+		Ready: func(string) bool { return ready.Load() },
+		Proof: func(name string) *tls.Certificate {
+			if !waited.Load() || name != "house.test" {
+				return nil
+			}
+			return proof
+		},
+	})
+	through := make(chan string, 10)
+	go func() {
+		for {
+			c, err := d.Accept()
+			if err != nil {
+				return
+			}
+			through <- c.(*wire.Conn).Protocol
+			_ = c.Close()
+		}
+	}()
+	knock := func(name string, protocols ...string) (heard int, protocol string) {
+		t.Helper()
+		c, err := net.Dial("tcp", d.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ears := &ears{Conn: c}
+		client := tls.Client(ears, &tls.Config{ServerName: name, NextProtos: protocols, InsecureSkipVerify: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_ = client.HandshakeContext(ctx)
+		return ears.n, client.ConnectionState().NegotiatedProtocol
+	}
+	silent := func(when, name string, protocols ...string) {
+		t.Helper()
+		if n, _ := knock(name, protocols...); n != 0 {
+			t.Errorf("%s: %s %v hears %d bytes", when, name, protocols, n)
+		}
+	}
+	const closed, ordered, opened = "no certificate", "an order is pending", "a certificate"
+	silent(closed, "house.test", "h2", "http/1.1")
+	silent(closed, "house.test")
+	silent(closed, "house.test", "acme-tls/1")
+	waited.Store(true)
+	silent(ordered, "house.test", "h2")
+	silent(ordered, "house.test", "acme-tls/1", "h2")
+	silent(ordered, "other.test", "acme-tls/1")
+	if n, protocol := knock("HOUSE.test", "acme-tls/1"); n == 0 || protocol != "acme-tls/1" {
+		t.Errorf("the issuer hears %d bytes and speaks %q", n, protocol)
+	}
+	waited.Store(false)
+	ready.Store(true)
+	silent(opened, "house.test", "acme-tls/1")
+	if _, protocol := knock("house.test", "h2"); protocol != "h2" {
+		t.Errorf("a visitor speaks %q", protocol)
+	}
+	if first := <-through; first != "h2" {
+		t.Errorf("somebody who speaks %q came through", first)
 	}
 }
