@@ -35,6 +35,7 @@ func (c *Config) check(at places) []Problem {
 	c.checkClients(k)
 	c.checkPaths(k)
 	c.checkEvents(k)
+	c.checkCertificates(k)
 	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return k.wrong
 }
@@ -137,6 +138,7 @@ func (c *Config) checkPaths(k *checker) {
 		{"certificates.key", c.Certificates.Key, false},
 		{"guard.countries", c.Guard.Countries, false},
 		{"guard.asns", c.Guard.ASNs, false},
+		{"certificates.issuer_root", c.Certificates.IssuerRoot, false},
 		{"events.file", c.Events.File, false},
 		{"state.dir", c.State.Dir, true},
 		{"state.socket", c.State.Socket, true},

@@ -75,11 +75,32 @@ type LAN struct {
 	TrustedProxies []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
 }
 
-// Certificates are files of a certificate from a public authority. Without them the
-// local authority issues its own, which never goes onto a public name.
+// Certificates says where the certificate of the home's name comes from: from files, from
+// public authorities (issuers), or, for a name that exists at home alone, from the local
+// authority, which never goes onto a public name.
 type Certificates struct {
-	Certificate string `toml:"certificate" json:"certificate" comment:"PEM file of the certificate and those between it and its root. May be empty."`
-	Key         string `toml:"key" json:"key" comment:"PEM file of its private key. May be empty."`
+	Certificate string   `toml:"certificate" json:"certificate" comment:"PEM file of the certificate and those between it and its root. May be empty."`
+	Key         string   `toml:"key" json:"key" comment:"PEM file of its private key. May be empty."`
+	Issuers     []string `toml:"issuers" json:"issuers" comment:"Public authorities that are asked for a certificate, in this order: \"letsencrypt\", \"zerossl\", or the https:// address of an ACME directory. Naming one accepts its terms of service. Empty: nobody is asked."`
+	IssuerRoot  string   `toml:"issuer_root" json:"issuer_root" comment:"PEM file of the root that the https:// issuers' own certificates are trusted by. Empty: what the system trusts."`
+	Contact     string   `toml:"contact" json:"contact" comment:"Address for mail of the issuers. May be empty."`
+	Challenge   string   `toml:"challenge" json:"challenge" comment:"How the name is proved: \"tls\" on the door https itself, from outside on port 443; \"http\" on port 80 (http_listen); \"dns\" in the home's zone ([certificates.dns]), with no port open. Default \"tls\""`
+	HTTPListen  string   `toml:"http_listen" json:"http_listen" comment:"Address and port that the challenge \"http\" is answered on, and nothing else is. Empty: none."`
+	Wildcard    bool     `toml:"wildcard" json:"wildcard" comment:"Ask for *.zone in place of the home's own name, which then is in no public log. The challenge is \"dns\". Default false"`
+	DNS         *DNS     `toml:"dns,omitempty" json:"dns,omitempty"`
+}
+
+// DNS is the home's zone, where a name is proved. Its secrets are not here: "gatehouse
+// certificates token" keeps them sealed.
+type DNS struct {
+	Provider     string   `toml:"provider" json:"provider" comment:"acmedns, cloudflare, desec, duckdns, gandi, hetzner, ovh, rfc2136 or command."`
+	Zone         string   `toml:"zone" json:"zone" comment:"The zone. Empty: it is looked up."`
+	Server       string   `toml:"server" json:"server" comment:"rfc2136: its address and port. acmedns: its https:// address."`
+	KeyName      string   `toml:"key_name" json:"key_name" comment:"rfc2136: the name of the TSIG key."`
+	KeyAlgorithm string   `toml:"key_algorithm" json:"key_algorithm" comment:"rfc2136: its algorithm. Empty: hmac-sha256"`
+	Subdomain    string   `toml:"subdomain" json:"subdomain" comment:"acmedns: what its registration gave."`
+	Endpoint     string   `toml:"endpoint" json:"endpoint" comment:"ovh: ovh-eu, ovh-ca or ovh-us. Empty: ovh-eu"`
+	Command      []string `toml:"command" json:"command" comment:"command: a program and its first arguments; \"present NAME TEXT\" or \"cleanup NAME TEXT\" follow. No shell is asked."`
 }
 
 // Guard says when a source is not listened to any more.
@@ -122,11 +143,12 @@ type Duration time.Duration
 // Default returns what holds where the file says nothing. No door is open.
 func Default() *Config {
 	return &Config{
-		Home:   Home{HAURL: "http://127.0.0.1:8123"},
-		Guard:  Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute), MaxBan: Duration(7 * day), Allow: []string{}},
-		Policy: Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
-		Events: Events{Keep: "64MiB"},
-		State:  State{Dir: defaultStateDir},
+		Home:         Home{HAURL: "http://127.0.0.1:8123"},
+		Certificates: Certificates{Challenge: "tls"},
+		Guard:        Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute), MaxBan: Duration(7 * day), Allow: []string{}},
+		Policy:       Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
+		Events:       Events{Keep: "64MiB"},
+		State:        State{Dir: defaultStateDir},
 	}
 }
 
