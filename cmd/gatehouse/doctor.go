@@ -157,8 +157,8 @@ func (h *house) examineDoors() []diagnosis {
 	var all []diagnosis
 	for _, d := range h.server.doors {
 		x := diagnosis{ID: "door-" + string(d.name), Title: "Door " + string(d.name) + " is open", Result: good, Detail: strings.Join(d.origins, " ")}
-		if d.listener == nil {
-			x.Result, x.Detail, x.Hint = bad, d.why, "see [certificates] in the configuration"
+		if why, hint := d.closed(); why != "" {
+			x.Result, x.Detail, x.Hint = bad, why, hint
 		}
 		all = append(all, x)
 	}
@@ -170,11 +170,14 @@ const soon = 14 * 24 * time.Hour
 
 func (h *house) examineCertificates() []diagnosis {
 	c := h.cfg.Certificates
+	if len(c.Issuers) > 0 {
+		return h.examineIssued()
+	}
 	if c.Certificate == "" {
 		d := diagnosis{ID: "certificate", Title: "The certificates are the local authority's", Result: good, Detail: "devices trust them once they trust its root: gatehouse ca export"}
 		if h.cfg.Doors.HTTPS != nil && !pki.IsHomeName(h.cfg.Home.Name) {
 			d.Result, d.Title = bad, "There is a certificate for "+h.cfg.Home.Name
-			d.Detail, d.Hint = "", "name its files under [certificates]"
+			d.Detail, d.Hint = "", "name an issuer or its files under [certificates]"
 		}
 		return []diagnosis{d}
 	}
@@ -194,6 +197,35 @@ func (h *house) examineCertificates() []diagnosis {
 		d.Detail = "until " + stamp(loaded.Leaf.NotAfter)
 	}
 	return []diagnosis{d}
+}
+
+// examineIssued looks at the certificates that are got from public authorities.
+func (h *house) examineIssued() []diagnosis {
+	title := "There is a certificate for " + orderedName(h.cfg)
+	if h.server == nil || h.server.public == nil {
+		return []diagnosis{{ID: "certificate", Title: title, Result: unknown, Detail: "the gateway is not running"}}
+	}
+	var all []diagnosis
+	for _, s := range h.server.public.State() {
+		d := diagnosis{ID: "certificate", Title: title, Result: good, Detail: "from " + s.Issuer + ", until " + stamp(s.Until)}
+		why, hint := s.Why, s.Hint
+		if s.Until.IsZero() {
+			why, hint = h.server.public.Why(h.cfg.Home.Name)
+		}
+		switch {
+		case why == "":
+		case s.Until.IsZero() || time.Until(s.Until) < soon:
+			d.Result, d.Detail, d.Hint = bad, why, hint
+		default: // it is good, and time is left for what failed
+			d.Detail += "; the next one: " + why
+			d.Hint = hint
+		}
+		if !s.NextTry.IsZero() {
+			d.Detail += "; tried again " + ago(stamp(s.NextTry))
+		}
+		all = append(all, d)
+	}
+	return all
 }
 
 func (h *house) examineOwner() diagnosis {

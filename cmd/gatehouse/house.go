@@ -39,44 +39,47 @@ type house struct {
 // handlers returns everything that verbs have done, by name.
 func handlers() map[string]handler {
 	return map[string]handler{
-		"status":          on(status),
-		"log":             on(whereLog),
-		"log/verify":      on(verifyLog),
-		"people":          on(listPeople),
-		"people/add":      on(addPerson),
-		"people/remove":   on(removePerson),
-		"devices":         on(listDevices),
-		"devices/approve": on(approveDevice),
-		"devices/revoke":  on(revokeDevice),
-		"sessions":        on(listSessions),
-		"sessions/end":    on(endSession),
-		"invite":          on(invite),
-		"invite/program":  on(inviteProgram),
-		"ca":              on(authority),
-		"ca/rotate":       on(rotateAuthority),
-		"doctor":          on(examine),
-		"residents":       on(listResidents),
-		"residents/found": on(takeDown),
-		"residents/give":  on(giveResidents),
-		"residents/leave": on(leaveResidents),
-		"house":           on(showHouse),
-		"house/look":      on(lookAtHouse),
-		"house/preview":   on(previewClose),
-		"house/close":     on(beginClose),
-		"house/edited":    on(editedHome),
-		"house/unedited":  on(unedited),
-		"house/confirm":   on(confirmHouse),
-		"house/open":      on(openToHome),
-		"house/off":       on(offHouse),
-		"house/settled":   on(settled),
-		"house/back":      on(bringBack),
-		"home":            on(askHome),
-		"guard":           on(guardStatus),
-		"guard/ban":       on(banSource),
-		"guard/unban":     on(unbanSource),
-		"guard/allow":     on(allowSource),
-		"guard/explain":   on(explainSource),
-		"guard/import":    on(importBans),
+		"status":             on(status),
+		"log":                on(whereLog),
+		"log/verify":         on(verifyLog),
+		"people":             on(listPeople),
+		"people/add":         on(addPerson),
+		"people/remove":      on(removePerson),
+		"devices":            on(listDevices),
+		"devices/approve":    on(approveDevice),
+		"devices/revoke":     on(revokeDevice),
+		"sessions":           on(listSessions),
+		"sessions/end":       on(endSession),
+		"invite":             on(invite),
+		"invite/program":     on(inviteProgram),
+		"ca":                 on(authority),
+		"ca/rotate":          on(rotateAuthority),
+		"doctor":             on(examine),
+		"residents":          on(listResidents),
+		"residents/found":    on(takeDown),
+		"residents/give":     on(giveResidents),
+		"residents/leave":    on(leaveResidents),
+		"house":              on(showHouse),
+		"house/look":         on(lookAtHouse),
+		"house/preview":      on(previewClose),
+		"house/close":        on(beginClose),
+		"house/edited":       on(editedHome),
+		"house/unedited":     on(unedited),
+		"house/confirm":      on(confirmHouse),
+		"house/open":         on(openToHome),
+		"house/off":          on(offHouse),
+		"house/settled":      on(settled),
+		"house/back":         on(bringBack),
+		"home":               on(askHome),
+		"guard":              on(guardStatus),
+		"guard/ban":          on(banSource),
+		"guard/unban":        on(unbanSource),
+		"guard/allow":        on(allowSource),
+		"guard/explain":      on(explainSource),
+		"guard/import":       on(importBans),
+		"certificates":       on(listCertificates),
+		"certificates/token": on(keepTokens),
+		"certificates/retry": on(again),
 	}
 }
 
@@ -431,7 +434,7 @@ func invite(ctx context.Context, h *house, in invitee) (doc inviteDocument, err 
 func (h *house) base() (string, error) {
 	if h.server != nil {
 		for _, d := range h.server.doors {
-			if len(d.origins) > 0 {
+			if why, _ := d.closed(); why == "" && len(d.origins) > 0 {
 				return d.origins[0], nil
 			}
 		}
@@ -553,7 +556,8 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 	}
 	doc.Running, doc.Started = true, stamp(s.started)
 	for _, d := range s.doors {
-		doc.Doors = append(doc.Doors, doorRow{string(d.name), d.listen, d.listener != nil, append([]string{}, d.origins...), d.why})
+		why, _ := d.closed()
+		doc.Doors = append(doc.Doors, doorRow{string(d.name), d.listen, why == "", append([]string{}, d.origins...), why})
 	}
 	if row, ok := s.plain.row(); ok {
 		doc.Doors = append(doc.Doors, row)

@@ -155,7 +155,7 @@ func addrAtHome(own []netip.Addr) netip.Addr {
 // overTLS is where whoever came without TLS finds the same house with it.
 func (s *server) overTLS(host string) string {
 	for _, d := range s.doors {
-		if d.name == policy.HTTPS && d.listener != nil && len(d.origins) > 0 {
+		if why, _ := d.closed(); d.name == policy.HTTPS && why == "" && len(d.origins) > 0 {
 			return d.origins[0]
 		}
 	}

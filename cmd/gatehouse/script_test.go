@@ -37,6 +37,7 @@ import (
 //	header FILE OUT         writes the header by which curl shows the token in FILE
 //	revoke-device NAME      revokes the device of this name
 //	eventually TEXT PROGRAM ARG…   until the program prints that
+//	issuer PORT [later]     starts an issuer of certificates, at $ISSUER
 //	stop NAME               tells a background command to end, and waits
 //	wait-until-kept         until the ledger in state says who is banned
 //	power-cut NAME          ends a background command with SIGKILL, and waits
@@ -79,6 +80,7 @@ func TestScripts(t *testing.T) {
 			},
 			"revoke-device": scriptRevoke,
 			"eventually":    scriptEventually,
+			"issuer":        scriptIssuer,
 		},
 	})
 }

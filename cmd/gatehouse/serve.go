@@ -92,10 +92,10 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 		return err
 	}
 	for _, d := range s.doors {
-		if d.listener != nil {
+		if why, _ := d.closed(); why == "" {
 			a.note("door %s is open: %s", d.name, strings.Join(d.origins, " "))
 		} else {
-			a.note("door %s is closed: %s", d.name, d.why)
+			a.note("door %s is closed: %s", d.name, why)
 		}
 	}
 	if !s.identity.HasOwner() {

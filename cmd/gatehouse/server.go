@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/internal/acme"
 	"gatehouse/internal/config"
 	"gatehouse/internal/door/https"
 	"gatehouse/internal/door/lan"
@@ -53,6 +54,9 @@ type server struct {
 	filter    *filter.Filter
 	offload   *offload // nil where the kernel does not help
 	authority *pki.Authority
+	public    *acme.Manager      // nil where no public authority is asked
+	http01    net.Listener       // for the challenge "http"; nil without it
+	files     []*fileCertificate // those that are shown
 	home      *homeWatch
 	identity  *identity.Identity
 	gateway   *gateway.Gateway
@@ -78,6 +82,20 @@ type openDoor struct {
 	shows    pki.GetCertificate
 	origins  []string // the one that people type first
 	why      string   // it is closed
+	// notYet says why a door that has its port lets nobody in yet, and what to do; empty
+	// once it does. May be nil.
+	notYet func() (why, hint string)
+}
+
+// closed says why a door is closed, and what to do; empty if it is open.
+func (d openDoor) closed() (why, hint string) {
+	switch {
+	case d.listener == nil:
+		return d.why, "see [certificates] in the configuration"
+	case d.notYet != nil:
+		return d.notYet()
+	}
+	return "", ""
 }
 
 // newServer opens what a gateway needs, in the order in which it is needed, and
@@ -112,6 +130,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 	if err != nil {
 		return s, err
 	}
+	if err := s.openCertificates(ctx); err != nil {
+		return s, err
+	}
 	if err := p.rights.asRoot(s.openDoors); err != nil {
 		return s, err
 	}
@@ -141,6 +162,27 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		return s, err
 	}
 	return s, nil
+}
+
+// openCertificates makes what asks public authorities, and takes the port that one asks
+// back at.
+func (s *server) openCertificates(ctx context.Context) (err error) {
+	c := s.cfg.Certificates
+	var root []byte
+	if c.IssuerRoot != "" && len(c.Issuers) > 0 {
+		if err := s.parts.rights.asRoot(func() (err error) { root, err = os.ReadFile(c.IssuerRoot); return err }); err != nil {
+			return &problem{status: statusCannot, err: fmt.Errorf("read the issuer's root: %w", err), hint: "see certificates.issuer_root in the configuration"}
+		}
+	}
+	if s.public, err = s.newCertificates(ctx, root); err != nil || s.public == nil || c.HTTPListen == "" {
+		return err
+	}
+	return s.parts.rights.asRoot(func() (err error) {
+		if s.http01, err = net.Listen("tcp", c.HTTPListen); err != nil {
+			return cannotListen(err, "certificates.http_listen")
+		}
+		return nil
+	})
 }
 
 // openGateway makes what stands between the doors and Home Assistant.
@@ -226,6 +268,13 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.kept.run(ctx) })
 	group.Go(func() error { return s.filter.Run(ctx) })
 	group.Go(func() error { return s.authority.Run(ctx) })
+	group.Go(func() error { return s.watchEndings(ctx) })
+	if s.public != nil {
+		group.Go(func() error { return s.public.Run(ctx) })
+	}
+	if s.http01 != nil {
+		group.Go(func() error { return s.public.ServeHTTP01(ctx, s.http01) })
+	}
 	group.Go(func() error { return s.gateway.Run(ctx) })
 	group.Go(func() error { return s.home.run(ctx) })
 	group.Go(func() error { return s.mover.run(ctx) })
@@ -267,6 +316,9 @@ func (s *server) close() {
 		}
 	}
 	s.plain.drop()
+	if s.http01 != nil {
+		_ = s.http01.Close()
+	}
 	if s.control != nil {
 		_ = s.control.Close()
 	}
@@ -331,7 +383,7 @@ func (s *server) openDoors() error {
 		why[i] = fmt.Sprintf("door %s: %s", d.name, d.why)
 	}
 	return &problem{status: statusCannot, err: errors.New("no door can be opened\n" + strings.Join(why, "\n")),
-		hint: "name the certificate's files under [certificates]; until then [doors.lan] works without"}
+		hint: "name an issuer or the certificate's files under [certificates]; until then [doors.lan] works without"}
 }
 
 func (s *server) openHTTPS(d *config.HTTPS) error {
@@ -339,8 +391,13 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 	open := openDoor{name: policy.HTTPS, listen: d.Listen, proxies: httpsProxies(s.cfg)}
 	get, why := s.certificate(name)
 	if why == "" {
-		door, err := https.Listen(https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort,
-			TLS: pki.ServerConfig(get), Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)})
+		how := https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort, TLS: pki.ServerConfig(get),
+			Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
+		if s.public != nil {
+			how.Proof, how.Ready = s.public.Proof, func(name string) bool { return s.public.Certificate(name) != nil }
+			open.notYet = func() (why, hint string) { return s.public.Why(name) }
+		}
+		door, err := https.Listen(how)
 		if err != nil {
 			return cannotListen(err, "doors.https.listen")
 		}
@@ -353,13 +410,17 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 
 func (s *server) openLAN(d *config.LAN) error {
 	names := lanNames(s.cfg)
-	get := s.authority.GetCertificate(names, s.links.Addrs)
+	get := s.authority.GetCertificate(localNames(s.cfg), s.links.Addrs)
 	if c := s.cfg.Certificates; c.Certificate != "" {
 		if file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log); err == nil {
 			get = file.before(get)
+			s.files = append(s.files, file)
 		} else {
 			s.parts.log.Warn("the door lan shows the local authority's certificate alone", "error", err)
 		}
+	}
+	if s.public != nil {
+		get = publicFirst(s.public, s.cfg.Home.Name, get)
 	}
 	proxies := lanProxies(s.cfg)
 	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links,
@@ -383,11 +444,29 @@ func (s *server) certificate(name string) (pki.GetCertificate, string) {
 		if err := file.covers(name); err != nil {
 			return nil, fmt.Sprintf("%s: %v", c.Certificate, err)
 		}
+		if !slices.ContainsFunc(s.files, func(f *fileCertificate) bool { return f.certificate == c.Certificate }) {
+			s.files = append(s.files, file)
+		}
 		return file.get, ""
+	case s.public != nil:
+		return s.public.GetCertificate, ""
 	case pki.IsHomeName(name):
 		return s.authority.GetCertificate([]string{name}, nil), ""
 	}
 	return nil, fmt.Sprintf("there is no certificate for %s yet, and the local authority's is never shown on a public name", name)
+}
+
+// publicFirst shows a public authority's certificate to whoever asks for a name of its
+// own, and others what next returns. The local authority's is never shown on a public
+// name, also while there is none yet.
+func publicFirst(public *acme.Manager, home string, next pki.GetCertificate) pki.GetCertificate {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		name := strings.ToLower(hello.ServerName)
+		if public.Certificate(name) != nil || name == home && !pki.IsHomeName(home) {
+			return public.GetCertificate(hello)
+		}
+		return next(hello)
+	}
 }
 
 // cannotListen says why a door's port could not be had.
@@ -420,15 +499,16 @@ func authorityNames(c *config.Config) []string {
 		names = append(names, c.Home.Name)
 	}
 	if c.Doors.LAN != nil {
-		names = append(names, lanNames(c)...)
+		names = append(names, localNames(c)...)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// lanNames are the names of the door lan: this machine's own in its network, the
-// configured ones, and the home's, where it means something at home.
-func lanNames(c *config.Config) []string {
+// localNames are the names of the door lan for which the local authority vouches: this
+// machine's own in its network, the configured ones, and the home's, where it means
+// something at home.
+func localNames(c *config.Config) []string {
 	var names []string
 	if host, err := os.Hostname(); err == nil {
 		host, _, _ = strings.Cut(strings.ToLower(host), ".")
@@ -440,13 +520,28 @@ func lanNames(c *config.Config) []string {
 	if n := c.Home.Name; n != "" && (pki.IsHomeName(n) || c.Certificates.Certificate != "") {
 		names = append(names, n)
 	}
-	var once []string
+	return once(names)
+}
+
+// lanNames are all the names of the door lan: the home's, too, where a public authority
+// vouches for it.
+func lanNames(c *config.Config) []string {
+	names := localNames(c)
+	if c.Home.Name != "" && len(c.Certificates.Issuers) > 0 {
+		names = append(names, c.Home.Name)
+	}
+	return once(names)
+}
+
+// once leaves out what came before.
+func once(names []string) []string {
+	var kept []string
 	for _, n := range names {
-		if !slices.Contains(once, n) {
-			once = append(once, n)
+		if !slices.Contains(kept, n) {
+			kept = append(kept, n)
 		}
 	}
-	return once
+	return kept
 }
 
 // passkeyHome returns the name that passkeys belong to, and where they may be used.

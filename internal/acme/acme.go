@@ -62,8 +62,10 @@ type Issuer struct {
 	Directory string         // its address, https://…
 	Staging   string         // the address of its staging side; may be empty
 	Roots     *x509.CertPool // what its own certificate is trusted by; nil: what the system trusts
+	Private   bool           // the owner's own: it may issue for names that exist at home alone
 	// Binding is the key that ties our account to one at the issuer (RFC 8555 section
-	// 7.3.4), where it wants that. It is asked for when an account is made. May be nil.
+	// 7.3.4), where it wants that. It is asked for when an account is made; an empty id means
+	// that there is none. May be nil.
 	Binding func(ctx context.Context) (id, key string, err error)
 }
 
@@ -139,7 +141,7 @@ func New(ctx context.Context, c Config) (*Manager, error) {
 		return nil, errors.New("acme: no zone to write to")
 	}
 	for _, name := range c.Names {
-		if err := CheckName(name, c.Challenge); err != nil {
+		if err := c.checkName(name); err != nil {
 			return nil, err
 		}
 	}

@@ -25,6 +25,20 @@ func CheckName(name, challenge string) error {
 	return nil
 }
 
+// checkName is CheckName, where the issuers are not all the owner's own.
+func (c Config) checkName(name string) error {
+	err := CheckName(name, c.Challenge)
+	if err != nil && !isPublicName(strings.TrimPrefix(name, "*.")) && c.private() && (c.Challenge == ByDNS || name[0] != '*') {
+		return nil
+	}
+	return err
+}
+
+// private reports whether every issuer is the owner's own.
+func (c Config) private() bool {
+	return !slices.ContainsFunc(c.Issuers, func(i Issuer) bool { return !i.Private })
+}
+
 // isPublicName reports whether a name is well-formed and may exist in the public DNS: two
 // labels or more, and no top that is reserved (RFC 2606, RFC 6761, RFC 6762, RFC 7686,
 // RFC 8375, RFC 9476; internal by ICANN's board, 2024-07-29).
@@ -48,8 +62,8 @@ func isPublicName(name string) bool {
 
 // before looks at whether an order for a name can succeed.
 func (m *Manager) before(ctx context.Context, name string) error {
-	if err := CheckName(name, m.cfg.Challenge); err != nil {
-		return err
+	if !isPublicName(strings.TrimPrefix(name, "*.")) {
+		return m.cfg.checkName(name) // the public DNS does not know it: nobody is asked
 	}
 	if m.cfg.Challenge != ByDNS {
 		if err := m.checkAddresses(ctx, name); err != nil {

@@ -137,7 +137,10 @@ func (m *Manager) signUp(ctx context.Context, client *acme.Client, issuer Issuer
 		if err != nil {
 			return nil, false, err
 		}
-		if err := wish.SetExternalAccountBinding(ctx, client, acme.EAB{KeyID: id, MACKey: strings.TrimRight(mac, "=")}); err != nil {
+		if id != "" {
+			err = wish.SetExternalAccountBinding(ctx, client, acme.EAB{KeyID: id, MACKey: strings.TrimRight(mac, "=")})
+		}
+		if err != nil {
 			return nil, false, err
 		}
 	}

@@ -102,6 +102,9 @@ const (
 	HADown            Kind = "ha-down"            // Home Assistant does not answer
 	HAUp              Kind = "ha-up"              // Home Assistant answers again
 	CertificateMade   Kind = "certificate-made"   // the local authority issued a certificate
+	CertificateGot    Kind = "certificate-got"    // a public authority issued a certificate
+	CertificateFailed Kind = "certificate-failed" // no certificate could be had from a public authority
+	CertificateEnds   Kind = "certificate-ends"   // a certificate ends soon, and there is no other
 	PublishingStarted Kind = "publishing-started" // Home Assistant's onboarding is finished, the doors open
 	HouseOnTrial      Kind = "house-on-trial"     // Home Assistant listens behind us, or the house is closed, until somebody confirms it
 	HouseClosed       Kind = "house-closed"       // only what is known comes in, at home too
@@ -158,6 +161,9 @@ var sentences = map[Kind]string{
 	HADown:            "Home Assistant does not answer",
 	HAUp:              "Home Assistant answers again",
 	CertificateMade:   "Certificate made",
+	CertificateGot:    "Certificate got from a public authority",
+	CertificateFailed: "No certificate could be got",
+	CertificateEnds:   "A certificate ends and was not renewed",
 	PublishingStarted: "Home Assistant is set up: the doors are open",
 	HouseOnTrial:      "The house is closed on trial",
 	HouseClosed:       "The house is closed",
@@ -182,7 +188,7 @@ func Kinds() []Kind {
 		PasskeyAdded, PasskeyCloned, TOTPChanged, RecoveryUsed, RecoveryRenewed,
 		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
-		HADown, HAUp, CertificateMade, PublishingStarted,
+		HADown, HAUp, CertificateMade, CertificateGot, CertificateFailed, CertificateEnds, PublishingStarted,
 		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
 		Wary, Spraying, BansOff, BansOn, RulesFailed, EventsLost, LogRepaired, LogBegun,
 	}
@@ -201,7 +207,7 @@ func (k Kind) Sentence() string {
 func (k Kind) Severe() bool {
 	switch k {
 	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved, HouseOpened, HouseReverted,
-		Spraying, BansOff, RulesFailed, EventsLost:
+		Spraying, BansOff, RulesFailed, EventsLost, CertificateFailed, CertificateEnds:
 		return true
 	}
 	return false

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/acme"
+	"gatehouse/internal/event"
+	"gatehouse/internal/ledger"
+)
+
+// Every certificate ends. Somebody or something renews it in time; where nobody did, the
+// owner is told 30, 7 and 1 days before, once each, over starts too.
+
+// ending is a certificate's.
+type ending struct {
+	what         string
+	since, until time.Time
+	state        *acme.State // of one that we get ourselves
+}
+
+// endings are those of all certificates that have one worth a warning.
+func (s *server) endings() []ending {
+	var all []ending
+	if s.public != nil {
+		for _, state := range s.public.State() {
+			all = append(all, ending{state.Name, state.Since, state.Until, &state})
+		}
+	}
+	for _, f := range s.files {
+		leaf := f.now().Leaf
+		all = append(all, ending{f.certificate, leaf.NotBefore, leaf.NotAfter, nil})
+	}
+	until := s.authority.Expires()
+	return append(all, ending{"the local authority's root", until.AddDate(-10, 0, 0), until, nil})
+}
+
+// watchEndings looks every hour, until ctx ends.
+func (s *server) watchEndings(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		for _, e := range s.endings() {
+			if err := s.warn(ctx, e, time.Now()); err != nil && ctx.Err() == nil {
+				s.parts.log.Error("whether a certificate ends soon could not be looked at", "certificate", e.what, "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// warn tells of an ending that has come nearer than it was told of.
+func (s *server) warn(ctx context.Context, e ending, now time.Time) error {
+	days, near := nearness(e, now)
+	if !near {
+		return nil
+	}
+	told, err := tellOnce(ctx, s.parts.ledger, e, days)
+	if err != nil || !told {
+		return err
+	}
+	when := fmt.Sprintf("it ends %s", ago(stamp(e.until)))
+	if days == 0 {
+		when = "it has ended"
+	}
+	detail := e.what + ": " + when
+	if e.state != nil && e.state.Why != "" {
+		detail += "; " + e.state.Why
+	}
+	s.emit(event.Event{Kind: event.CertificateEnds, Detail: detail})
+	return nil
+}
+
+// nearness is how near an end is: 30, 7 or 1 days, or 0 once it is over. One that lives
+// for a short time is renewed after two thirds of it, and is told of a day after that at
+// the earliest.
+func nearness(e ending, now time.Time) (days int, near bool) {
+	if e.until.IsZero() {
+		return 0, false
+	}
+	if !now.Before(e.until) {
+		return 0, true
+	}
+	most := e.until.Sub(e.since)/3 - 24*time.Hour
+	for _, days := range []int{1, 7, 30} {
+		lead := min(time.Duration(days)*24*time.Hour, max(most, 12*time.Hour))
+		if !now.Before(e.until.Add(-lead)) {
+			return days, true
+		}
+	}
+	return 0, false
+}
+
+// tellOnce notes a warning and reports whether it is the first of its kind.
+func tellOnce(ctx context.Context, l *ledger.Ledger, e ending, days int) (first bool, err error) {
+	err = l.Update(ctx, func(tx *ledger.Tx) error {
+		rows, err := tx.Exec(`INSERT INTO expiry_warnings (certificate, until, days) VALUES ($1, $2, $3)
+			ON CONFLICT (certificate) DO UPDATE SET until = excluded.until, days = excluded.days
+			WHERE expiry_warnings.until <> excluded.until OR expiry_warnings.days > excluded.days`, e.what, e.until.UnixMilli(), days)
+		first = rows > 0
+		return err
+	})
+	return first, err
+}
