@@ -245,7 +245,13 @@ func listCertificates(_ context.Context, h *house, _ none) (certificatesDocument
 
 func (a *app) newCertificatesCommand() *cobra.Command {
 	list := &cobra.Command{
-		Use: "list", Short: "Show the certificates, until when they are good and why one is missing", Args: cobra.NoArgs,
+		Use: "certificates", Short: "List the certificates, until when they are good and why one is missing",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "certificates", listCertificates, none{})
 			if err != nil {
@@ -298,7 +304,7 @@ input, one line for each secret.`,
 			if err != nil {
 				return err
 			}
-			return a.print(doc, func(io.Writer) { a.note(`on its way; "gatehouse certificates list" shows what comes of it`) })
+			return a.print(doc, func(io.Writer) { a.note(`on its way; "gatehouse certificates" shows what comes of it`) })
 		},
 	}
 	label := &cobra.Command{
@@ -319,7 +325,8 @@ stands in no public log of certificates: that shows *.ZONE alone.`,
 			return a.print(doc, func(w io.Writer) { fmt.Fprintln(w, doc.Name) })
 		},
 	}
-	return group("certificates", "Certificates of public authorities: what there is, and what they need", list, token, retry, label)
+	list.AddCommand(token, retry, label)
+	return list
 }
 
 // randomLabel is a label of 80 random bits that begins with a letter.

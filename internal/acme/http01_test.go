@@ -36,7 +36,9 @@ func TestHTTP01OrNothing(t *testing.T) {
 	if got := ask(good); got != "" {
 		t.Errorf("nothing is pending: %q", got)
 	}
+	m.answers.mu.Lock()
 	m.answers.texts = map[string]string{"house.example.org/.well-known/acme-challenge/abc": "abc.key"}
+	m.answers.mu.Unlock()
 	if got := ask(good); !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(got, "\r\n\r\nabc.key") {
 		t.Errorf("the challenge: %q", got)
 	}
