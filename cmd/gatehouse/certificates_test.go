@@ -31,10 +31,7 @@ func scriptIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 {
 		return
 	}
-	packet, err := net.ListenPacket("udp", "127.0.0.1:0")
-	ts.Check(err)
-	stream, err := net.Listen("tcp", packet.LocalAddr().String())
-	ts.Check(err)
+	packet, stream := listenBoth(ts)
 	everything := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		answer := new(dns.Msg).SetReply(q)
 		if q.Question[0].Qtype == dns.TypeA {
@@ -51,7 +48,7 @@ func scriptIssuer(ts *testscript.TestScript, _ bool, args []string) {
 	}
 
 	var port int
-	_, err = fmt.Sscan(args[0], &port)
+	_, err := fmt.Sscan(args[0], &port)
 	ts.Check(err)
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{"listenAddress": "127.0.0.1:" + ts.Getenv("ISSUER_PORT"),
 		"certificate": ts.MkAbs("root.pem"), "privateKey": ts.MkAbs("root.key"), "httpPort": port, "tlsPort": port, "keyAlgorithm": "ecdsa"}})
@@ -71,6 +68,22 @@ func scriptIssuer(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("pebble does not answer: %v", err)
+		}
+	}
+}
+
+// listenBoth listens by UDP and TCP on one port, which others may have by one of the two.
+func listenBoth(ts *testscript.TestScript) (net.PacketConn, net.Listener) {
+	for tries := 0; ; tries++ {
+		packet, err := net.ListenPacket("udp", "127.0.0.1:0")
+		ts.Check(err)
+		stream, err := net.Listen("tcp", packet.LocalAddr().String())
+		if err == nil {
+			return packet, stream
+		}
+		_ = packet.Close()
+		if tries > 50 {
+			ts.Fatalf("no port is free for both: %v", err)
 		}
 	}
 }

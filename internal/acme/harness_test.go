@@ -64,15 +64,8 @@ type nameServer struct {
 func newNameServer(t *testing.T, records ...string) *nameServer {
 	t.Helper()
 	s := &nameServer{}
-	packet, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	packet, stream := listenBoth(t)
 	s.addr = packet.LocalAddr().String()
-	stream, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, r := range append([]string{
 		"example.org. 60 IN SOA ns.example.org. root.example.org. 1 60 60 60 60", "example.org. 60 IN NS ns.example.org.", "ns.example.org. 60 IN A 127.0.0.1",
 	}, records...) {
@@ -89,6 +82,25 @@ func newNameServer(t *testing.T, records ...string) *nameServer {
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	return s
+}
+
+// listenBoth listens by UDP and TCP on one port, which others may have by one of the two.
+func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		packet, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := net.Listen("tcp", packet.LocalAddr().String())
+		if err == nil {
+			return packet, stream
+		}
+		_ = packet.Close()
+		if tries > 50 {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (s *nameServer) add(t *testing.T, record string) {
