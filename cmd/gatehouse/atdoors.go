@@ -74,10 +74,12 @@ func (s *server) turnedAway(door policy.Door, proxies wire.Proxies) func(remote 
 // Nothing counts from where a known device was lately: any page on the Internet can have
 // a browser shake hands with names of its own that lead here, and send other bytes than
 // TLS (to what it calls a relay for calls), and would have the family's address banned by
-// it. Nothing can be guessed in that way.
+// it. Nothing can be guessed in that way. Nor does who asks for the home's name count as long
+// as there is no certificate for it.
 func (s *server) scanned(door policy.Door, addr netip.Addr, why wire.Reason) {
 	home := door == policy.LAN && (why == wire.ReasonName || s.links.AtHome(addr) || s.links.Here(addr))
-	if why.Hostile() && !home && !s.favoured(addr) {
+	early := door == policy.HTTPS && why == wire.ReasonName && s.public != nil && s.public.Certificate(s.cfg.Home.Name) == nil
+	if why.Hostile() && !home && !early && !s.favoured(addr) {
 		s.fail(guard.Failure{Addr: addr, Kind: guard.Scan, Door: string(door), What: string(why)})
 	}
 }
