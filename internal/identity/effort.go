@@ -134,19 +134,37 @@ func (e *effort) admit(r *room, who string) bool {
 	return r.own[at].take(now, ownBurst, ownRate) && r.bucket.take(now, roomBurst, roomRate)
 }
 
+// giveBack takes a sign-in of somebody's back that came to something: a family behind one
+// address is not too many.
+func (e *effort) giveBack(which int, who string) {
+	const both = 2 // to begin and to end
+	r := &e.rooms[which]
+	at := maphash.String(e.seed, who) % bucketCount
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r.own[at].used = max(0, r.own[at].used-both)
+	r.bucket.used = max(0, r.bucket.used-both)
+}
+
 // work takes a visit into its room.
 func (i *Identity) work(ctx context.Context, v Visit) (leave func(), err error) {
+	which, who := i.roomOf(v)
+	return i.effort.enter(ctx, which, who)
+}
+
+// roomOf is the room of a visit, and as whom it is counted there.
+func (i *Identity) roomOf(v Visit) (which int, who string) {
 	i.mu.RLock()
 	e := i.cookies[hashOf(v.Cookie)]
 	known := e != nil && e.device.revoked.IsZero()
 	i.mu.RUnlock()
 	switch {
 	case known:
-		return i.effort.enter(ctx, roomKnown, "device "+e.device.id)
+		return roomKnown, "device " + e.device.id
 	case v.AtHome:
-		return i.effort.enter(ctx, roomHome, sourceName(v.Addr))
+		return roomHome, sourceName(v.Addr)
 	}
-	return i.effort.enter(ctx, roomOutside, sourceName(v.Addr))
+	return roomOutside, sourceName(v.Addr)
 }
 
 func sourceName(a netip.Addr) string { return sourceOf(a).String() }

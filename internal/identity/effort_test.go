@@ -323,3 +323,25 @@ func TestKnownDeviceGuessesInAMonth(t *testing.T) {
 		t.Errorf("%d are looked at", looked)
 	}
 }
+
+// Whoever comes in is not too many: a house full of phones behind one address is let in one
+// after another, and who guesses there is bounded all the same.
+func TestWhoComesInIsNotTooMany(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	h.becomeOwner(newPhone(t))
+	_, err := h.AddPerson(ctx, "Anna", policy.RoleMember, "", "")
+	h.must(err)
+	for n := range 3 * ownBurst {
+		inv, err := h.Invite(ctx, "Anna")
+		h.must(err)
+		if _, err := h.SignInCode(ctx, visit(""), "Anna", inv.Code); err != nil {
+			t.Fatalf("phone %d: %v", n, err)
+		}
+	}
+	for range ownBurst + 1 {
+		_, err = h.SignInCode(ctx, visit(""), "Anna", "000000")
+	}
+	if err != ErrBusy {
+		t.Errorf("who guesses is told %v", err)
+	}
+}

@@ -146,6 +146,7 @@ func (i *Identity) enrol(ctx context.Context, v Visit, inv *invitation, name str
 		i.emit(event.PasskeyAdded, &v, a.device.person, a.device.id, "")
 	}
 	i.tellEnded(a)
+	i.effort.giveBack(i.roomOf(v))
 	return enrolment, nil
 }
 

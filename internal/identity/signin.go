@@ -218,5 +218,6 @@ func (i *Identity) letIn(ctx context.Context, v Visit, p *person, spend func(*le
 	}
 	i.emit(kind, &v, p, a.device.id, a.device.name)
 	i.tellEnded(a)
+	i.effort.giveBack(i.roomOf(v))
 	return a.cookie, nil
 }
