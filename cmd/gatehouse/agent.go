@@ -155,29 +155,30 @@ func neverDropped(cfg *config.Config) (all []netip.Prefix, err error) {
 		}
 		all = append(all, p)
 	}
-	if d := cfg.Doors.HTTPS; d != nil {
-		all = append(all, config.ProxyNetworks(d.TrustedProxies)...)
-	}
-	if d := cfg.Doors.LAN; d != nil {
-		all = append(all, config.ProxyNetworks(d.TrustedProxies)...)
-	}
-	return all, nil
+	return append(append(all, httpsProxies(cfg).Trusted...), lanProxies(cfg).Trusted...), nil
 }
 
-// ownNetworks are this machine's addresses, each with the network around it.
+// ownNetworks are this machine's addresses, each with the network around it. With an error
+// come those that can be read.
 func ownNetworks() (all []netip.Prefix, err error) {
 	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, err
-	}
 	for _, a := range addrs {
-		p, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			return nil, err
+		p, unread := netip.ParsePrefix(a.String())
+		if unread == nil {
+			all = append(all, p)
 		}
-		all = append(all, p)
+		err = errors.Join(err, unread)
 	}
-	return all, nil
+	return all, err
+}
+
+// ownAddrs are this machine's addresses, as far as they can be read.
+func ownAddrs() (own []netip.Addr) {
+	networks, _ := ownNetworks()
+	for _, p := range networks {
+		own = append(own, p.Addr().Unmap().WithZone(""))
+	}
+	return own
 }
 
 // rootsAlone makes sure that nobody but root says in a configuration what root repairs, and

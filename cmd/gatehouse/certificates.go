@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -60,7 +58,7 @@ func (s *server) newCertificates(ctx context.Context, pem []byte) (*acme.Manager
 	m, err := acme.New(ctx, acme.Config{
 		Ledger: l, Names: []string{orderedName(s.cfg)}, Issuers: issuers, Challenge: c.Challenge, Contact: c.Contact, Resolver: asks, Log: s.parts.log,
 		Zone:      func(ctx context.Context) (acme.Zone, error) { return openZone(ctx, c.DNS, l, asks) },
-		Addresses: publicAddresses,
+		Addresses: ownAddrs,
 		Obtained: func(g acme.Got) {
 			s.emit(event.Event{Kind: event.CertificateGot, Detail: g.Name + " from " + g.Issuer + " until " + stamp(g.Until)})
 		},
@@ -132,20 +130,6 @@ func openZone(ctx context.Context, d *config.DNS, l *ledger.Ledger, asks resolve
 		return nil, &acme.Error{What: err.Error(), Hint: "see [certificates.dns], and gatehouse certificates token " + d.Provider, Err: err}
 	}
 	return z, nil
-}
-
-// publicAddresses are those of this machine's interfaces.
-func publicAddresses() (all []netip.Addr) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			all = append(all, p.Addr())
-		}
-	}
-	return all
 }
 
 // Tokens: what a provider or an issuer knows us by.

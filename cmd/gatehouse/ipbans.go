@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -164,20 +163,6 @@ func homeBansIn(dir fs.FS) (b homeBans) {
 		}
 	}
 	return b
-}
-
-// ownAddrs are the addresses of this machine.
-func ownAddrs() (own []netip.Addr) {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			own = append(own, p.Addr().Unmap().WithZone(""))
-		}
-	}
-	return own
 }
 
 // remark says that there is something to be taken over; empty where there is not.
