@@ -297,12 +297,13 @@ func (a *app) openHouse(ctx context.Context, c *config.Config) (h *house, done f
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	watch := newGuard(c, guard.Config{Shared: sharedBy(c, lan.NewLinks())})
+	links := lan.NewLinks()
+	watch := newGuard(c, guard.Config{Shared: sharedBy(c, links)})
 	kept, err := keepGuard(ctx, watch, store.ledger, c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	alone := &house{cfg: c, identity: people, ledger: store.ledger, mover: move, guard: watch, kept: kept, events: events.Emit}
+	alone := &house{cfg: c, identity: people, ledger: store.ledger, mover: move, guard: watch, kept: kept, links: links, events: events.Emit}
 	alone.rules = alone.explainRules
 	return alone, closeAll, nil
 }

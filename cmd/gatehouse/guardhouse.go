@@ -219,15 +219,14 @@ func (h *house) risk(p netip.Prefix) string {
 			return "guard.allow in the configuration allows it, and would do so again after a restart"
 		}
 	}
-	links := h.links()
-	own := append(links.Addrs(), netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback())
+	own := slices.Concat(h.links.Addrs(), []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}) // a list of its own
 	for _, addr := range own {
 		if p.Contains(addr) {
 			return fmt.Sprintf("%s is this machine, and what comes from it (a tunnel, another proxy) would be refused", addr)
 		}
 	}
 	if p.IsSingleIP() {
-		if why := sharedBy(h.cfg, links)(p.Addr()); why != "" {
+		if why := sharedBy(h.cfg, h.links)(p.Addr()); why != "" {
 			return why
 		}
 	}

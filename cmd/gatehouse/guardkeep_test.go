@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/door/lan"
 	"gatehouse/internal/event"
 	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
@@ -250,7 +251,7 @@ func aHouse(t *testing.T, addr string) *house {
 		t.Fatal(err)
 	}
 	k := watch(t, l)
-	h := &house{cfg: config.Default(), identity: people, ledger: l, guard: k.guard, kept: k, events: func(event.Event) {}}
+	h := &house{cfg: config.Default(), identity: people, ledger: l, guard: k.guard, kept: k, links: lan.NewLinks(), events: func(event.Event) {}}
 	if addr != "" {
 		if err := l.Update(t.Context(), func(tx *ledger.Tx) error {
 			_, err := tx.Exec(`INSERT INTO devices (id, person_id, kind, name, created, last_seen, last_addr, last_door, revoked)

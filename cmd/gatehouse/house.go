@@ -30,6 +30,7 @@ type house struct {
 	mover     *mover
 	guard     *guard.Guard
 	kept      *guardKeeper
+	links     *lan.Links     // what this machine is connected to
 	authority *pki.Authority // nil until it is asked for
 	events    func(event.Event)
 	rules     func(netip.Addr) rulesRow // what the configuration's rules say; nil where there are none
@@ -192,14 +193,6 @@ func (h *house) haUser(ctx context.Context, word string) (id, name string, err e
 		names = append(names, u.Name)
 	}
 	return "", "", &problem{status: statusNo, err: fmt.Errorf("no user of Home Assistant is called %q", word), hint: "there is " + strings.Join(names, ", ")}
-}
-
-// links is what this machine is connected to.
-func (h *house) links() *lan.Links {
-	if h.server != nil {
-		return h.server.links
-	}
-	return lan.NewLinks()
 }
 
 // homeAssistant is a client of the home's own API.

@@ -103,14 +103,13 @@ func (b importedBan) words() string {
 // that are at home.
 func (h *house) leftOut(p netip.Prefix, all bool) string {
 	addr := p.Addr()
-	links := h.links()
-	if addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(links.Addrs(), addr) {
+	if addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(h.links.Addrs(), addr) {
 		return "it is this machine"
 	}
 	if all {
 		return ""
 	}
-	if addr.IsPrivate() || addr.IsLinkLocalUnicast() || links.AtHome(addr) {
+	if addr.IsPrivate() || addr.IsLinkLocalUnicast() || h.links.AtHome(addr) {
 		return "it is at home, or private"
 	}
 	return h.risk(p)

@@ -187,7 +187,7 @@ func (h *house) filterNow() (*filter.Filter, error) {
 	if h.server != nil {
 		return h.server.filter, nil
 	}
-	return newFilter(h.cfg, neighbours(lan.NewLinks()), nil)
+	return newFilter(h.cfg, neighbours(h.links), nil)
 }
 
 // examineRules looks whether the files of the rules are what they should be.

@@ -153,7 +153,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 			return s, err
 		}
 	}
-	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, guard: s.guard, kept: s.kept, events: s.emit, server: s}
+	s.house = &house{cfg: c, identity: s.identity, authority: s.authority, ledger: p.ledger, mover: s.mover, guard: s.guard, kept: s.kept, links: s.links, events: s.emit, server: s}
 	s.house.rules = s.house.explainRules
 	if s.control, err = listenControl(c.State.Socket, p.rights); err != nil {
 		return s, err
