@@ -148,7 +148,8 @@ func (s *server) writeMetrics(w io.Writer) error {
 func (s *server) measureDoors(x *exposition) {
 	open, ends := map[string]float64{}, map[string]float64{}
 	for _, d := range s.doors {
-		open[string(d.name)] = number(d.listener != nil)
+		why, _ := d.closed()
+		open[string(d.name)] = number(why == "")
 		if d.shows == nil || d.listener == nil {
 			continue
 		}

@@ -156,3 +156,24 @@ func TestMetricsOnASocket(t *testing.T) {
 		t.Errorf("its mode is %04o", mode)
 	}
 }
+
+// A door that has its port and waits for its certificate is not open, here as in status.
+func TestMetricsOfADoorThatWaits(t *testing.T) {
+	s := frontDoors(t, func(*config.Config) {})
+	said := func() string {
+		var text strings.Builder
+		if err := s.writeMetrics(&text); err != nil {
+			t.Fatal(err)
+		}
+		return text.String()
+	}
+	if !strings.Contains(said(), `gatehouse_door_open{door="https"} 1`) {
+		t.Error("an open door is not said to be")
+	}
+	for i := range s.doors {
+		s.doors[i].notYet = func() (why, hint string) { return "the first certificate is being got", "" }
+	}
+	if !strings.Contains(said(), `gatehouse_door_open{door="https"} 0`) {
+		t.Error("a door without a certificate is said to be open")
+	}
+}
