@@ -107,8 +107,12 @@ func (h *house) examineEvents() diagnosis {
 }
 
 // refusedAtDoor takes down what did not come through a door: bytes that no honest client
-// sends, or a refusal. Who asks for a name that is not ours sends nothing malformed.
+// sends, or a refusal. Who asks for a name that is not ours sends nothing malformed. Whom a
+// rule does not allow, admits has told of.
 func (s *server) refusedAtDoor(door policy.Door, source netip.Addr, why wire.Reason) {
+	if why == wire.ReasonNotAllowed {
+		return
+	}
 	e := event.Event{Kind: event.Refused, Source: source, Door: string(door), Detail: string(why)}
 	if why.Hostile() && why != wire.ReasonName {
 		e.Kind = event.BadRequest
