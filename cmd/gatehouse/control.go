@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -219,20 +219,9 @@ func (a *app) where() (*config.Config, error) {
 
 // tell has a running server do something. answered is false where none listens.
 func tell(ctx context.Context, socket, name string, in, out any) (answered bool, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return false, err
-	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: controlWait}).DialContext(ctx, "unix", socket)
-	}}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gatehouse"+controlPath+name, strings.NewReader(string(body)))
-	if err != nil {
-		return false, err
-	}
-	client := &http.Client{Transport: transport, Timeout: controlDone}
-	answer, err := client.Do(request)
+	ctx, cancel := context.WithTimeout(ctx, controlDone)
+	defer cancel()
+	answer, err := postTo(ctx, socket, controlPath+name, in)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return false, nil
@@ -253,6 +242,22 @@ func tell(ctx context.Context, socket, name string, in, out any) (answered bool,
 		return true, &problem{status: statusCannot, err: fmt.Errorf("read the running server's answer: %w", err)}
 	}
 	return true, nil
+}
+
+// postTo asks one question, in JSON, of who listens at a Unix socket.
+func postTo(ctx context.Context, socket, path string, question any) (*http.Response, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gatehouse"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: controlWait}).DialContext(ctx, "unix", socket)
+	}}
+	return (&http.Client{Transport: transport}).Do(request)
 }
 
 // openHouse opens the house without a server, and keeps servers out meanwhile.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -269,18 +268,7 @@ func askAgent(socket string) func(context.Context, string, any) (agent.Answer, e
 	return func(ctx context.Context, path string, question any) (agent.Answer, error) {
 		ctx, cancel := context.WithTimeout(ctx, offloadAnswer)
 		defer cancel()
-		body, err := json.Marshal(question)
-		if err != nil {
-			return agent.Answer{}, fmt.Errorf("ask the agent: %w", err)
-		}
-		transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gatehouse"+agent.Path+path, strings.NewReader(string(body)))
-		if err != nil {
-			return agent.Answer{}, fmt.Errorf("ask the agent: %w", err)
-		}
-		response, err := (&http.Client{Transport: transport}).Do(request)
+		response, err := postTo(ctx, socket, agent.Path+path, question)
 		if err != nil {
 			return agent.Answer{}, fmt.Errorf("ask the agent at %s: %w", socket, bareOf(err))
 		}
