@@ -21,6 +21,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/event"
+	"gatehouse/internal/gateway"
 	"gatehouse/internal/wire"
 )
 
@@ -178,14 +179,11 @@ func (s *server) measureEvents(x *exposition) {
 	x.one("gatehouse_events_lost_total", counter, "Events that could not be written to the event log.", float64(totals.Lost))
 }
 
-// countRefused is how the gateway's counts of refusals begin.
-const countRefused = "refused: "
-
 func (s *server) measureRequests(x *exposition) {
-	refused, others := map[string]uint64{}, map[string]uint64{"forwarded": 0, "sockets": 0}
+	refused, others := map[string]uint64{}, map[string]uint64{}
 	denied := uint64(0)
 	for what, n := range s.gateway.Counts() {
-		why, is := strings.CutPrefix(what, countRefused)
+		why, is := strings.CutPrefix(what, gateway.CountRefused)
 		switch {
 		case is && isRule(why):
 			denied += n
@@ -199,8 +197,8 @@ func (s *server) measureRequests(x *exposition) {
 	atDoors := map[string]uint64{}
 	s.refused.into(atDoors)
 	denied += atDoors[string(wire.ReasonNotAllowed)]
-	x.one("gatehouse_requests_forwarded_total", counter, "Requests that Home Assistant answered.", float64(others["forwarded"]))
-	x.one("gatehouse_sockets_total", counter, "WebSockets that were led to Home Assistant.", float64(others["sockets"]))
+	x.one("gatehouse_requests_forwarded_total", counter, "Requests that Home Assistant answered.", float64(others[gateway.CountForwarded]))
+	x.one("gatehouse_sockets_total", counter, "WebSockets that were led to Home Assistant.", float64(others[gateway.CountSockets]))
 	by(x, "gatehouse_requests_refused_total", counter, "Requests, sockets and commands that were refused, by reason.", "reason", refused)
 	by(x, "gatehouse_connections_refused_total", counter, "Connections, handshakes and malformed requests that a door turned away, by reason.", "reason", atDoors)
 	x.one("gatehouse_rule_denials_total", counter, "What the rules for addresses refused, at the doors and in requests.", float64(denied))

@@ -173,7 +173,7 @@ func (f *flight) forwardWebhook() *refusal {
 		f.w.Header().Set("Retry-After", "5")
 		return &refusal{why: "Home Assistant is still starting", status: http.StatusServiceUnavailable}
 	}
-	f.gw.counts.add(countForwarded)
+	f.gw.counts.add(CountForwarded)
 	f.pass(answer)
 	return nil
 }

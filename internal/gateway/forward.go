@@ -57,7 +57,7 @@ func (f *flight) forward() *refusal {
 		return no
 	}
 	defer answer.Body.Close()
-	f.gw.counts.add(countForwarded)
+	f.gw.counts.add(CountForwarded)
 	f.heard(answer.StatusCode)
 	if lasts(answer) && f.r.ContentLength == 0 {
 		remove, ok := f.enlist(cancel)
@@ -92,7 +92,7 @@ func (f *flight) forwardShort() *refusal {
 		return no
 	}
 	defer x.close()
-	f.gw.counts.add(countForwarded)
+	f.gw.counts.add(CountForwarded)
 	f.heard(x.status)
 	if x.lasts() {
 		remove, ok := f.enlist(x.abort)

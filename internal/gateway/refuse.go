@@ -115,7 +115,7 @@ func (f *flight) refuse(no *refusal) {
 // second, of which the log keeps a few. That Home Assistant does not answer, or not yet,
 // is no refusal of anybody, and an event of its own.
 func (f *flight) takeDown(no *refusal) {
-	f.gw.counts.add("refused: " + no.why)
+	f.gw.counts.add(CountRefused + no.why)
 	if no.down || no.closed || no.status == http.StatusServiceUnavailable {
 		return
 	}
@@ -195,11 +195,15 @@ type counts struct {
 	n  map[string]uint64
 }
 
-// countForwarded is what counts calls the requests that Home Assistant answered.
-const countForwarded = "forwarded"
+// What Counts calls things.
+const (
+	CountForwarded = "forwarded" // requests that Home Assistant answered
+	CountSockets   = "sockets"   // those that were led to Home Assistant
+	CountRefused   = "refused: " // begins each refusal; why follows
+)
 
 func (c *counts) add(what string) {
-	if what == countForwarded {
+	if what == CountForwarded {
 		c.forwarded.Add(1)
 		return
 	}
@@ -219,7 +223,7 @@ func (c *counts) snapshot() map[string]uint64 {
 		out[k] = v
 	}
 	if n := c.forwarded.Load(); n > 0 {
-		out[countForwarded] = n
+		out[CountForwarded] = n
 	}
 	return out
 }

@@ -293,7 +293,7 @@ func (s *socket) run() {
 		return
 	}
 	defer remove()
-	f.gw.counts.add("sockets")
+	f.gw.counts.add(CountSockets)
 	s.client.SetReadLimit(clientMax)
 	s.ha.SetReadLimit(haMax)
 
