@@ -101,7 +101,7 @@ func tellOnce(ctx context.Context, l *ledger.Ledger, e ending, days int) (first 
 	err = l.Update(ctx, func(tx *ledger.Tx) error {
 		rows, err := tx.Exec(`INSERT INTO expiry_warnings (certificate, until, days) VALUES ($1, $2, $3)
 			ON CONFLICT (certificate) DO UPDATE SET until = excluded.until, days = excluded.days
-			WHERE expiry_warnings.until <> excluded.until OR expiry_warnings.days > excluded.days`, e.what, e.until.UnixMilli(), days)
+			WHERE expiry_warnings.until <> excluded.until OR expiry_warnings.days > excluded.days`, e.what, ledger.Millis(e.until), days)
 		first = rows > 0
 		return err
 	})

@@ -183,7 +183,7 @@ func (k *guardKeeper) put(tx *ledger.Tx, name recordName, r guard.Record) error 
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (about, subject) DO UPDATE SET level = excluded.level, long_count = excluded.long_count, since = excluded.since, ends = excluded.ends,
 		last_failure = excluded.last_failure, kind = excluded.kind, banned_by = excluded.banned_by, addr = excluded.addr, why = excluded.why, sealed = excluded.sealed`,
-		name.about, name.subject, r.Level, r.Long, millis(r.Since), millis(r.Until), millis(r.Last), string(r.Kind), string(r.By), r.Addr, r.Why, sealed)
+		name.about, name.subject, r.Level, r.Long, ledger.Millis(r.Since), ledger.Millis(r.Until), ledger.Millis(r.Last), string(r.Kind), string(r.By), r.Addr, r.Why, sealed)
 	return err
 }
 
@@ -198,7 +198,7 @@ func (k *guardKeeper) read(ctx context.Context) (records []guard.Record, unread 
 			if err := scan(&r.Type, &r.Key, &r.Level, &r.Long, &since, &until, &last, &kind, &by, &r.Addr, &r.Why, &sealed); err != nil {
 				return err
 			}
-			r.Since, r.Until, r.Last, r.Kind, r.By = atMillis(since), atMillis(until), atMillis(last), guard.Kind(kind), guard.By(by)
+			r.Since, r.Until, r.Last, r.Kind, r.By = ledger.Instant(since), ledger.Instant(until), ledger.Instant(last), guard.Kind(kind), guard.By(by)
 			if r.Type == "allow" && r.Why == byConfiguration {
 				return nil
 			}
@@ -218,21 +218,6 @@ func (k *guardKeeper) read(ctx context.Context) (records []guard.Record, unread 
 		}, `SELECT about, subject, level, long_count, since, ends, last_failure, kind, banned_by, addr, why, sealed FROM guard ORDER BY about, subject`)
 	})
 	return records, unread, err
-}
-
-// millis is a time in the ledger: milliseconds since 1970 in UTC, 0 for none.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func atMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
 }
 
 // guardTold is what the server does with what its guard tells.

@@ -134,7 +134,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 func (m *Manager) note(ctx context.Context, name, text string) error {
 	return m.cfg.Ledger.Update(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Exec(`INSERT INTO challenge_records (name, text, created) VALUES ($1, $2, $3) ON CONFLICT (name, text) DO NOTHING`, name, text, millis(m.cfg.Now()))
+		_, err := tx.Exec(`INSERT INTO challenge_records (name, text, created) VALUES ($1, $2, $3) ON CONFLICT (name, text) DO NOTHING`, name, text, ledger.Millis(m.cfg.Now()))
 		return err
 	})
 }
@@ -162,7 +162,7 @@ func (m *Manager) sweep(ctx context.Context) {
 	type row struct{ name, text string }
 	var rows []row
 	err := m.cfg.Ledger.Update(ctx, func(tx *ledger.Tx) error {
-		if _, err := tx.Exec(`DELETE FROM challenge_records WHERE created < $1`, millis(m.cfg.Now().AddDate(0, 0, -7))); err != nil {
+		if _, err := tx.Exec(`DELETE FROM challenge_records WHERE created < $1`, ledger.Millis(m.cfg.Now().AddDate(0, 0, -7))); err != nil {
 			return err
 		}
 		// What a gateway beside this one has just written is its own.
@@ -172,7 +172,7 @@ func (m *Manager) sweep(ctx context.Context) {
 			rows = append(rows, r)
 			return err
 		}, `SELECT name, text FROM challenge_records WHERE NOT EXISTS
-			(SELECT 1 FROM leases WHERE leases.holder <> $1 AND leases.expires > $2)`, m.cfg.Holder, millis(m.cfg.Now()))
+			(SELECT 1 FROM leases WHERE leases.holder <> $1 AND leases.expires > $2)`, m.cfg.Holder, ledger.Millis(m.cfg.Now()))
 	})
 	if err != nil || len(rows) == 0 {
 		return

@@ -27,15 +27,15 @@ func (m *Manager) take(ctx context.Context, name string) (l *lease, free time.Ti
 		case errors.Is(err, ledger.ErrNotFound):
 		case err != nil:
 			return err
-		case holder != m.cfg.Holder && now.Before(instant(expires)):
+		case holder != m.cfg.Holder && now.Before(ledger.Instant(expires)):
 			// The other's clock may be ahead; nobody waits longer than a lease lasts.
-			free = earlier(instant(expires), now.Add(m.cfg.Lease))
+			free = earlier(ledger.Instant(expires), now.Add(m.cfg.Lease))
 			return nil
 		}
 		l = &lease{name: name, holder: m.cfg.Holder, fence: fence + 1}
 		_, err = tx.Exec(`INSERT INTO leases (name, holder, fence, expires) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = excluded.fence, expires = excluded.expires`,
-			name, l.holder, l.fence, millis(now.Add(m.cfg.Lease)))
+			name, l.holder, l.fence, ledger.Millis(now.Add(m.cfg.Lease)))
 		return err
 	})
 	if err != nil {
@@ -61,7 +61,7 @@ func (m *Manager) until(ctx context.Context, l *lease, end time.Time) error {
 		if err := l.holds(tx); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE leases SET expires = $1 WHERE name = $2`, millis(end), l.name)
+		_, err := tx.Exec(`UPDATE leases SET expires = $1 WHERE name = $2`, ledger.Millis(end), l.name)
 		return err
 	})
 }

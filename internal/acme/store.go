@@ -35,20 +35,6 @@ type try struct {
 // errFenced says that another gateway has taken over.
 var errFenced = errors.New("another gateway has the lease")
 
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func instant(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
-
 // What keys are sealed for: one moved to another row opens for nobody.
 func certificateSeal(name string) string { return "certificates/" + name }
 func accountSeal(issuer string) string   { return "acme_accounts/" + issuer }
@@ -68,7 +54,7 @@ func (m *Manager) load(ctx context.Context, name string) (*certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.renew, c.ask = instant(renew), instant(ask)
+	c.renew, c.ask = ledger.Instant(renew), ledger.Instant(ask)
 	der, err := m.cfg.Ledger.Open(certificateSeal(name), sealed)
 	if err != nil {
 		return nil, err
@@ -142,7 +128,7 @@ func (m *Manager) save(ctx context.Context, c *certificate, l *lease) error {
 		_, err := tx.Exec(`INSERT INTO certificates (name, issuer, chain, key_sealed, fence, renew, ask, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, chain = excluded.chain, key_sealed = excluded.key_sealed,
 			fence = excluded.fence, renew = excluded.renew, ask = excluded.ask, created = excluded.created`,
-			c.name, c.issuer, c.chain, m.cfg.Ledger.Seal(certificateSeal(c.name), der), c.fence, millis(c.renew), millis(c.ask), millis(m.cfg.Now()))
+			c.name, c.issuer, c.chain, m.cfg.Ledger.Seal(certificateSeal(c.name), der), c.fence, ledger.Millis(c.renew), ledger.Millis(c.ask), ledger.Millis(m.cfg.Now()))
 		if err != nil {
 			return err
 		}
@@ -154,7 +140,7 @@ func (m *Manager) save(ctx context.Context, c *certificate, l *lease) error {
 // schedule keeps when a certificate is to be renewed, unless it is another by now.
 func (m *Manager) schedule(ctx context.Context, c *certificate) error {
 	return m.cfg.Ledger.Update(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Exec(`UPDATE certificates SET renew = $1, ask = $2 WHERE name = $3 AND fence = $4`, millis(c.renew), millis(c.ask), c.name, c.fence)
+		_, err := tx.Exec(`UPDATE certificates SET renew = $1, ask = $2 WHERE name = $3 AND fence = $4`, ledger.Millis(c.renew), ledger.Millis(c.ask), c.name, c.fence)
 		return err
 	})
 }
@@ -169,7 +155,7 @@ func (m *Manager) try(ctx context.Context, name, issuer string) (t try, err erro
 	if errors.Is(err, ledger.ErrNotFound) {
 		err = nil
 	}
-	t.staged, t.next = instant(staged), instant(next)
+	t.staged, t.next = ledger.Instant(staged), ledger.Instant(next)
 	return t, err
 }
 
@@ -178,7 +164,7 @@ func (m *Manager) putTry(ctx context.Context, name, issuer string, t try) error 
 		_, err := tx.Exec(`INSERT INTO certificate_tries (name, issuer, staged, failures, next, why, hint) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (name, issuer) DO UPDATE SET staged = excluded.staged, failures = excluded.failures, next = excluded.next,
 			why = excluded.why, hint = excluded.hint`,
-			name, issuer, millis(t.staged), t.failures, millis(t.next), t.why, t.hint)
+			name, issuer, ledger.Millis(t.staged), t.failures, ledger.Millis(t.next), t.why, t.hint)
 		return err
 	})
 }
@@ -271,7 +257,7 @@ func (m *Manager) putAccount(ctx context.Context, issuer string, a acme.Account)
 	return m.cfg.Ledger.Update(ctx, func(tx *ledger.Tx) error {
 		_, err := tx.Exec(`INSERT INTO acme_accounts (issuer, url, key_sealed, created) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (issuer) DO UPDATE SET url = excluded.url, key_sealed = excluded.key_sealed, created = excluded.created`,
-			issuer, a.Location, m.cfg.Ledger.Seal(accountSeal(issuer), der), millis(m.cfg.Now()))
+			issuer, a.Location, m.cfg.Ledger.Seal(accountSeal(issuer), der), ledger.Millis(m.cfg.Now()))
 		return err
 	})
 }

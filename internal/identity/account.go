@@ -16,7 +16,7 @@ func (i *Identity) self(v Visit) (*session, *person, error) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	e := i.ownSession(v)
-	if e == nil || ms(i.cfg.Now()) >= e.fresh.Load() {
+	if e == nil || ledger.Millis(i.cfg.Now()) >= e.fresh.Load() {
 		return nil, nil, ErrNotFresh
 	}
 	return e, e.device.person, nil

@@ -49,10 +49,10 @@ func (i *Identity) admit(v Visit, p *person) (*admission, error) {
 // giveSession gives an admission's device a new session, with a new cookie.
 func (i *Identity) giveSession(a *admission, v Visit) {
 	a.cookie = newCookie()
-	a.session = &session{id: newID(i.sessions), hash: hashOf(a.cookie), device: a.device, created: a.now, written: ms(a.now)}
-	a.session.seen.Store(ms(a.now))
+	a.session = &session{id: newID(i.sessions), hash: hashOf(a.cookie), device: a.device, created: a.now, written: ledger.Millis(a.now)}
+	a.session.seen.Store(ledger.Millis(a.now))
 	a.forget = oldestEnded(a.device)
-	a.device.seen.Store(ms(a.now))
+	a.device.seen.Store(ledger.Millis(a.now))
 	a.device.at(v.Door, v.Addr)
 }
 
@@ -122,7 +122,7 @@ func (a *admission) write(tx *ledger.Tx) error {
 		return err
 	}
 	_, err := tx.Exec(`INSERT INTO sessions (id, hash, device_id, created, last_seen, ended) VALUES ($1, $2, $3, $4, $4, 0)`,
-		a.session.id, a.session.hash[:], a.device.id, ms(a.now))
+		a.session.id, a.session.hash[:], a.device.id, ledger.Millis(a.now))
 	return err
 }
 
@@ -138,7 +138,7 @@ func (a *admission) writeDevice(tx *ledger.Tx) error {
 	}
 	d, at := a.device, a.device.where.Load()
 	_, err := tx.Exec(`INSERT INTO devices (id, person_id, kind, name, created, last_seen, last_addr, last_door, revoked)
-		VALUES ($1, $2, $3, $4, $5, $5, $6, $7, 0)`, d.id, d.person.id, d.kind, d.name, ms(a.now), at.text(), string(at.door))
+		VALUES ($1, $2, $3, $4, $5, $5, $6, $7, 0)`, d.id, d.person.id, d.kind, d.name, ledger.Millis(a.now), at.text(), string(at.door))
 	return err
 }
 
@@ -157,7 +157,7 @@ func (i *Identity) apply(a *admission, fresh bool) {
 		i.addSession(a.session)
 	}
 	if fresh {
-		a.session.fresh.Store(ms(a.now.Add(freshFor)))
+		a.session.fresh.Store(ledger.Millis(a.now.Add(freshFor)))
 	}
 }
 
@@ -167,7 +167,7 @@ func (i *Identity) applyDevice(a *admission) {
 		i.dropDevice(a.dropped)
 	}
 	if a.isNew {
-		a.device.written = seen{ms(a.now), *a.device.where.Load()}
+		a.device.written = seen{ledger.Millis(a.now), *a.device.where.Load()}
 		i.addDevice(a.device)
 	}
 }

@@ -125,7 +125,7 @@ func (w *webhook) write(tx *ledger.Tx) error {
 	}
 	_, err := tx.Exec(`INSERT INTO webhooks (hash, device_id, ha_user_id, registration, created, removed, automation, outside, methods, per_minute)
 		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9)`,
-		w.hash[:], w.device.id, w.haUser, w.registration, ms(w.created), flag(w.calls != nil), flag(may.Outside), joined(may.Methods), may.PerMinute)
+		w.hash[:], w.device.id, w.haUser, w.registration, ledger.Millis(w.created), flag(w.calls != nil), flag(may.Outside), joined(may.Methods), may.PerMinute)
 	return err
 }
 
@@ -182,7 +182,7 @@ func (i *Identity) TookOut(ctx context.Context, r Registration) error {
 	}
 	now := i.cfg.Now()
 	return i.change(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Exec(`UPDATE webhooks SET removed = $1 WHERE hash = $2`, ms(now), w.hash[:])
+		_, err := tx.Exec(`UPDATE webhooks SET removed = $1 WHERE hash = $2`, ledger.Millis(now), w.hash[:])
 		return err
 	}, func() { w.removed = now })
 }
@@ -207,7 +207,7 @@ func (i *Identity) Beside(ctx context.Context, device, kind, userAgent string, v
 		return "", err
 	}
 	a.device = newDevice(newID(i.devices), d.person, kind, describe(userAgent), now)
-	a.device.seen.Store(ms(now))
+	a.device.seen.Store(ledger.Millis(now))
 	a.device.at(v.Door, v.Addr)
 	if err := i.change(ctx, a.writeDevice, func() { i.applyDevice(a) }); err != nil {
 		return "", err

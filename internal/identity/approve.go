@@ -141,7 +141,7 @@ func (i *Identity) takeFreshness(device string) bool {
 	if !ok {
 		return false
 	}
-	now := ms(i.cfg.Now())
+	now := ledger.Millis(i.cfg.Now())
 	for _, e := range d.sessions {
 		if until := e.fresh.Load(); now < until && e.fresh.CompareAndSwap(until, 0) {
 			return true
@@ -194,7 +194,7 @@ func (i *Identity) addApproved(ctx context.Context, q *ask, p *person) (*device,
 		return nil, err
 	}
 	d := newDevice(newID(i.devices), p, kindOf(q.visit.UserAgent), describe(q.visit.UserAgent), now)
-	d.seen.Store(ms(now))
+	d.seen.Store(ledger.Millis(now))
 	d.at(q.visit.Door, q.visit.Addr)
 	a := &admission{now: now, device: d, dropped: dropped, isNew: true}
 	return d, i.change(ctx, a.writeDevice, func() { i.applyDevice(a) })

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"gatehouse/internal/ledger"
 )
 
 // ceremony is the state of a passkey or authenticator ceremony between its
@@ -47,7 +49,7 @@ func newSealer() cipher.AEAD {
 
 // seal returns the id of a ceremony that begins now.
 func (i *Identity) seal(kind string, c ceremony) (string, error) {
-	c.Until = ms(i.cfg.Now().Add(ceremonyFor))
+	c.Until = ledger.Millis(i.cfg.Now().Add(ceremonyFor))
 	plain, err := json.Marshal(c)
 	if err != nil {
 		return "", err
@@ -73,7 +75,7 @@ func (i *Identity) unseal(kind, id string) (ceremony, error) {
 		return ceremony{}, ErrCeremony
 	}
 	var c ceremony
-	if json.Unmarshal(plain, &c) != nil || ms(i.cfg.Now()) >= c.Until {
+	if json.Unmarshal(plain, &c) != nil || ledger.Millis(i.cfg.Now()) >= c.Until {
 		return ceremony{}, ErrCeremony
 	}
 	return c, nil
@@ -104,7 +106,7 @@ func (s *spentChallenges) tidy(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, until := range s.all {
-		if ms(now) >= until {
+		if ledger.Millis(now) >= until {
 			delete(s.all, c)
 		}
 	}

@@ -44,7 +44,7 @@ func (i *Identity) Devices() []Device {
 func (d *device) public() Device {
 	at := d.where.Load()
 	return Device{ID: d.id, PersonID: d.person.id, PersonName: d.person.name, Kind: d.kind, Name: d.name, Created: d.created,
-		LastSeen: fromMS(d.seen.Load()), LastAddr: at.text(), LastDoor: string(at.door), RevokedAt: d.revoked}
+		LastSeen: ledger.Instant(d.seen.Load()), LastAddr: at.text(), LastDoor: string(at.door), RevokedAt: d.revoked}
 }
 
 // RevokeDevice shuts a device out for good: its sessions end, its tokens stay known
@@ -105,10 +105,10 @@ func (k *passkey) livesIn(d *device) bool {
 
 // writeRevoked ends a device and its sessions in the ledger.
 func writeRevoked(tx *ledger.Tx, d *device, at time.Time) error {
-	if _, err := tx.Exec(`UPDATE devices SET revoked = $1 WHERE id = $2 AND revoked = 0`, ms(at), d.id); err != nil {
+	if _, err := tx.Exec(`UPDATE devices SET revoked = $1 WHERE id = $2 AND revoked = 0`, ledger.Millis(at), d.id); err != nil {
 		return err
 	}
-	_, err := tx.Exec(`UPDATE sessions SET ended = $1 WHERE device_id = $2 AND ended = 0`, ms(at), d.id)
+	_, err := tx.Exec(`UPDATE sessions SET ended = $1 WHERE device_id = $2 AND ended = 0`, ledger.Millis(at), d.id)
 	return err
 }
 

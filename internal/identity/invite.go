@@ -69,7 +69,7 @@ func (i *Identity) invite(ctx context.Context, p *person, lasts time.Duration, o
 			}
 		}
 		_, err := tx.Exec(`INSERT INTO invitations (hash, person_id, created, expires) VALUES ($1, $2, $3, $4)`,
-			inv.hash[:], personID, ms(inv.created), ms(inv.expires))
+			inv.hash[:], personID, ledger.Millis(inv.created), ledger.Millis(inv.expires))
 		return err
 	}, func() {
 		for _, o := range old {
@@ -118,7 +118,7 @@ func (i *Identity) invited(v Visit, typed string) (*invitation, error) {
 
 // consume takes an invitation in the transaction that lets its browser in.
 func (i *Identity) consume(tx *ledger.Tx, inv *invitation, now time.Time) error {
-	n, err := tx.Exec(`DELETE FROM invitations WHERE hash = $1 AND expires > $2`, inv.hash[:], ms(now))
+	n, err := tx.Exec(`DELETE FROM invitations WHERE hash = $1 AND expires > $2`, inv.hash[:], ledger.Millis(now))
 	if err == nil && n != 1 {
 		err = ErrNoInvitation
 	}

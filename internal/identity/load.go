@@ -41,8 +41,8 @@ func (i *Identity) loadPeople(tx *ledger.Tx) error {
 		if !ok {
 			return fmt.Errorf("person %s has the role %q", id, role)
 		}
-		p := newPerson(id, name, r, fromMS(created))
-		p.haName, p.totpStep, p.removed = haName, step, fromMS(removed)
+		p := newPerson(id, name, r, ledger.Instant(created))
+		p.haName, p.totpStep, p.removed = haName, step, ledger.Instant(removed)
 		if haID != nil {
 			p.haID = *haID
 		}
@@ -86,7 +86,7 @@ func (i *Identity) loadPasskeys(tx *ledger.Tx) error {
 		if err := scan(&person, &device, &rpID, &record, &created, &lastUsed); err != nil {
 			return err
 		}
-		k := &passkey{person: i.people[person], rpID: rpID, created: fromMS(created), lastUsed: fromMS(lastUsed)}
+		k := &passkey{person: i.people[person], rpID: rpID, created: ledger.Instant(created), lastUsed: ledger.Instant(lastUsed)}
 		if device != nil {
 			k.device = *device
 		}
@@ -107,8 +107,8 @@ func (i *Identity) loadDevices(tx *ledger.Tx) error {
 		if err := scan(&id, &person, &kind, &name, &created, &lastSeen, &addr, &door, &revoked); err != nil {
 			return err
 		}
-		d := newDevice(id, i.people[person], kind, name, fromMS(created))
-		d.revoked = fromMS(revoked)
+		d := newDevice(id, i.people[person], kind, name, ledger.Instant(created))
+		d.revoked = ledger.Instant(revoked)
 		d.seen.Store(lastSeen)
 		at := place{door: policy.Door(door)}
 		at.addr, _ = netip.ParseAddr(addr) // empty where it is not known
@@ -132,7 +132,7 @@ func (i *Identity) loadSessions(tx *ledger.Tx) error {
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("session %s cannot be read", id)
 		}
-		e := &session{id: id, hash: hash(h), device: i.devices[device], created: fromMS(created), ended: fromMS(ended), written: lastSeen}
+		e := &session{id: id, hash: hash(h), device: i.devices[device], created: ledger.Instant(created), ended: ledger.Instant(ended), written: lastSeen}
 		e.seen.Store(lastSeen)
 		i.addSession(e)
 		return nil
@@ -152,7 +152,7 @@ func (i *Identity) loadInvitations(tx *ledger.Tx) error {
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("an invitation cannot be read")
 		}
-		inv := &invitation{hash: hash(h), created: fromMS(created), expires: fromMS(expires)}
+		inv := &invitation{hash: hash(h), created: ledger.Instant(created), expires: ledger.Instant(expires)}
 		if person != nil {
 			inv.person = i.people[*person]
 		}
@@ -175,7 +175,7 @@ func (i *Identity) loadTokens(tx *ledger.Tx) error {
 			return fmt.Errorf("a token of device %s cannot be read", device)
 		}
 		i.addRefresh(&refreshToken{hash: hash(h), device: i.devices[device], haUser: haUser, clientID: clientID,
-			issuer: issuer, created: fromMS(created), given: given != 0, access: make(map[hash]*accessToken)})
+			issuer: issuer, created: ledger.Instant(created), given: given != 0, access: make(map[hash]*accessToken)})
 		return nil
 	}, `SELECT hash, device_id, ha_user_id, client_id, issuer, created, given FROM refresh_tokens`)
 	if err != nil {
@@ -190,7 +190,7 @@ func (i *Identity) loadTokens(tx *ledger.Tx) error {
 		if len(h) != len(hash{}) || len(refresh) != len(hash{}) {
 			return fmt.Errorf("an access token cannot be read")
 		}
-		i.addAccess(&accessToken{hash: hash(h), refresh: i.refresh[hash(refresh)], expires: fromMS(expires)})
+		i.addAccess(&accessToken{hash: hash(h), refresh: i.refresh[hash(refresh)], expires: ledger.Instant(expires)})
 		return nil
 	}, `SELECT hash, refresh_hash, expires FROM access_tokens`)
 }
@@ -211,7 +211,7 @@ func (i *Identity) loadWebhooks(tx *ledger.Tx) error {
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("a webhook of device %s cannot be read", device)
 		}
-		w := &webhook{hash: hash(h), device: i.devices[device], haUser: haUser, registration: registration, created: fromMS(created), removed: fromMS(removed)}
+		w := &webhook{hash: hash(h), device: i.devices[device], haUser: haUser, registration: registration, created: ledger.Instant(created), removed: ledger.Instant(removed)}
 		if automation != 0 {
 			w.calls = &Calls{outside != 0, strings.FieldsFunc(methods, func(r rune) bool { return r == ',' }), int(perMinute)}
 		}

@@ -164,7 +164,7 @@ func insertPasskey(tx *ledger.Tx, k *passkey) error {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO passkeys (id, person_id, device_id, rp_id, record, created, last_used) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		k.record.ID, k.person.id, nullable(k.device), k.rpID, record, ms(k.created), ms(k.lastUsed))
+		k.record.ID, k.person.id, nullable(k.device), k.rpID, record, ledger.Millis(k.created), ledger.Millis(k.lastUsed))
 	return err
 }
 
@@ -174,7 +174,7 @@ func updatePasskey(tx *ledger.Tx, used *webauthn.Credential, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	n, err := tx.Exec(`UPDATE passkeys SET record = $1, last_used = $2 WHERE id = $3`, record, ms(now), used.ID)
+	n, err := tx.Exec(`UPDATE passkeys SET record = $1, last_used = $2 WHERE id = $3`, record, ledger.Millis(now), used.ID)
 	if err == nil && n != 1 {
 		err = ErrRefused
 	}

@@ -146,7 +146,7 @@ func (i *Identity) userOf(id, name string, self *person) *person {
 func insertPerson(tx *ledger.Tx, p *person) error {
 	_, err := tx.Exec(`INSERT INTO people (id, name, name_key, role, ha_user_id, ha_user_name, totp_sealed, totp_step, created, removed)
 		VALUES ($1, $2, $3, $4, $5, $6, NULL, 0, $7, 0)`,
-		p.id, p.name, nameKey(p.name), p.role.String(), nullable(p.haID), p.haName, ms(p.created))
+		p.id, p.name, nameKey(p.name), p.role.String(), nullable(p.haID), p.haName, ledger.Millis(p.created))
 	return err
 }
 
@@ -193,7 +193,7 @@ func (i *Identity) RemovePerson(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		_, err := tx.Exec(`UPDATE people SET name_key = NULL, ha_user_id = NULL, totp_sealed = NULL, removed = $1 WHERE id = $2`, ms(now), id)
+		_, err := tx.Exec(`UPDATE people SET name_key = NULL, ha_user_id = NULL, totp_sealed = NULL, removed = $1 WHERE id = $2`, ledger.Millis(now), id)
 		return err
 	}, func() {
 		for _, k := range p.passkeys {

@@ -73,7 +73,7 @@ func (i *Identity) AddProgram(ctx context.Context, person, label string, t Progr
 			return err
 		}
 		_, err := tx.Exec(`INSERT INTO programs (hash, device_id, ha_user_id, routes, sources, expires, removed) VALUES ($1, $2, $3, $4, $5, $6, 0)`,
-			k.hash[:], a.device.id, k.haUser, joined(k.may.Routes), joined(k.may.From), ms(k.expires))
+			k.hash[:], a.device.id, k.haUser, joined(k.may.Routes), joined(k.may.From), ledger.Millis(k.expires))
 		return err
 	}, func() {
 		i.applyDevice(a)
@@ -143,7 +143,7 @@ func (i *Identity) TookProgramOut(ctx context.Context, l ProgramLeftover) error 
 	}
 	now := i.cfg.Now()
 	return i.change(ctx, func(tx *ledger.Tx) error {
-		_, err := tx.Exec(`UPDATE programs SET removed = $1 WHERE hash = $2`, ms(now), k.hash[:])
+		_, err := tx.Exec(`UPDATE programs SET removed = $1 WHERE hash = $2`, ledger.Millis(now), k.hash[:])
 		return err
 	}, func() { k.removed = now })
 }
@@ -161,7 +161,7 @@ func (i *Identity) loadPrograms(tx *ledger.Tx) error {
 		if len(h) != len(hash{}) {
 			return fmt.Errorf("the token of program %s cannot be read", device)
 		}
-		k := &program{hash: hash(h), device: i.devices[device], haUser: haUser, expires: fromMS(expires), removed: fromMS(removed)}
+		k := &program{hash: hash(h), device: i.devices[device], haUser: haUser, expires: ledger.Instant(expires), removed: ledger.Instant(removed)}
 		for word := range strings.SplitSeq(routes, ",") {
 			k.may.Routes = append(k.may.Routes, ha.Route(word))
 		}

@@ -436,12 +436,12 @@ func (r *resident) write(tx *ledger.Tx) error {
 	}
 	if _, err := tx.Exec(`INSERT INTO residents (id, kind, ha_user_id, ha_user_name, client_id, issuer, name, registration, addr, first_seen, last_seen, left_out)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, r.id, r.kind, r.haUser, r.haName, r.clientID, r.issuer, r.name, r.registration, r.addr,
-		ms(r.first), ms(r.seen), flag(r.left)); err != nil {
+		ledger.Millis(r.first), ledger.Millis(r.seen), flag(r.left)); err != nil {
 		return err
 	}
 	for h, s := range r.secrets {
 		if _, err := tx.Exec(`INSERT INTO resident_secrets (hash, resident_id, kind, issuer, expires) VALUES ($1, $2, $3, $4, $5)`,
-			h[:], r.id, s.kind, s.issuer, ms(s.expires)); err != nil {
+			h[:], r.id, s.kind, s.issuer, ledger.Millis(s.expires)); err != nil {
 			return err
 		}
 	}
@@ -716,7 +716,7 @@ func (i *Identity) gift(r *resident, p *person) (*gift, error) {
 	name := cmp.Or(r.name, nameOfClient(r.clientID), r.addr, kind)
 	d := newDevice(newID(i.devices), p, kind, name, now)
 	g.a.device = d
-	d.seen.Store(ms(r.seen))
+	d.seen.Store(ledger.Millis(r.seen))
 	if addr, err := netip.ParseAddr(r.addr); err == nil {
 		d.where.Store(&place{addr, policy.LAN})
 	}
@@ -825,7 +825,7 @@ const sourceFor = 30 * 24 * time.Hour
 // GivenSource reports whether an address at home was given, or a device was last seen at
 // it that is known there without a cookie: what its browser fetches carries nothing.
 func (i *Identity) GivenSource(addr netip.Addr) bool {
-	now := ms(i.cfg.Now().Add(-sourceFor))
+	now := ledger.Millis(i.cfg.Now().Add(-sourceFor))
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	if d, ok := i.sources[addr.String()]; ok && d.revoked.IsZero() {
@@ -870,7 +870,7 @@ func (i *Identity) loadResidents(tx *ledger.Tx) error {
 		if err := scan(&r.id, &r.kind, &r.haUser, &r.haName, &r.clientID, &r.issuer, &r.name, &r.registration, &r.addr, &first, &last, &left); err != nil {
 			return err
 		}
-		r.first, r.seen, r.noted, r.left = fromMS(first), fromMS(last), fromMS(last), left != 0
+		r.first, r.seen, r.noted, r.left = ledger.Instant(first), ledger.Instant(last), ledger.Instant(last), left != 0
 		i.residents[r.id] = r
 		return nil
 	}, `SELECT id, kind, ha_user_id, ha_user_name, client_id, issuer, name, registration, addr, first_seen, last_seen, left_out FROM residents`)
@@ -890,7 +890,7 @@ func (i *Identity) loadResidents(tx *ledger.Tx) error {
 		if !ok || len(h) != len(hash{}) {
 			return fmt.Errorf("a secret of resident %s cannot be read", id)
 		}
-		r.secrets[hash(h)] = residentSecret{kind, issuer, fromMS(expires)}
+		r.secrets[hash(h)] = residentSecret{kind, issuer, ledger.Instant(expires)}
 		return nil
 	}, `SELECT hash, resident_id, kind, issuer, expires FROM resident_secrets`)
 	if err != nil {

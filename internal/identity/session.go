@@ -54,7 +54,7 @@ func (i *Identity) live(e *session, now time.Time) bool {
 
 // expires returns when a session ends if it is not used again.
 func (i *Identity) expires(e *session) time.Time {
-	idle := fromMS(e.seen.Load()).Add(i.cfg.SessionIdle)
+	idle := ledger.Instant(e.seen.Load()).Add(i.cfg.SessionIdle)
 	if end := e.created.Add(i.cfg.SessionMax); end.Before(idle) {
 		return end
 	}
@@ -153,7 +153,7 @@ func (i *Identity) Sessions() []SessionInfo {
 	all := make([]SessionInfo, 0, len(i.sessions))
 	for _, e := range i.sessions {
 		info := SessionInfo{ID: e.id, DeviceID: e.device.id, DeviceName: e.device.name, PersonName: e.device.person.name,
-			Created: e.created, LastSeen: fromMS(e.seen.Load()), Expires: i.expires(e), Ended: e.ended}
+			Created: e.created, LastSeen: ledger.Instant(e.seen.Load()), Expires: i.expires(e), Ended: e.ended}
 		if info.Ended.IsZero() && !i.live(e, now) {
 			info.Ended = info.Expires
 		}
@@ -204,7 +204,7 @@ func (i *Identity) end(ctx context.Context, e *session, why event.Kind) error {
 }
 
 func writeEnded(tx *ledger.Tx, e *session, at time.Time) error {
-	_, err := tx.Exec(`UPDATE sessions SET ended = $1 WHERE id = $2 AND ended = 0`, ms(at), e.id)
+	_, err := tx.Exec(`UPDATE sessions SET ended = $1 WHERE id = $2 AND ended = 0`, ledger.Millis(at), e.id)
 	return err
 }
 

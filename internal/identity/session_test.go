@@ -242,7 +242,7 @@ func TestRun(t *testing.T) {
 		}
 		var seen int64
 		h.must(l.View(t.Context(), func(tx *ledger.Tx) error { return tx.One([]any{&seen}, `SELECT last_seen FROM sessions`) }))
-		if got := fromMS(seen); !got.Equal(start.Truncate(time.Millisecond)) {
+		if got := ledger.Instant(seen); !got.Equal(start.Truncate(time.Millisecond)) {
 			t.Errorf("last seen %v, want %v", got, start)
 		}
 	})

@@ -283,19 +283,3 @@ func (s *state) dropWebhook(w *webhook) {
 	delete(s.webhooks, w.hash)
 	delete(w.device.webhooks, w.hash)
 }
-
-// ms and fromMS turn times into what the ledger keeps; the zero time is 0.
-
-func ms(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMS(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(n).UTC()
-}

@@ -51,7 +51,7 @@ func (i *Identity) tidy(ctx context.Context) {
 				return err
 			}
 		}
-		_, err := tx.Exec(`DELETE FROM access_tokens WHERE expires <= $1`, ms(now))
+		_, err := tx.Exec(`DELETE FROM access_tokens WHERE expires <= $1`, ledger.Millis(now))
 		return err
 	}, func() {
 		for _, e := range over {

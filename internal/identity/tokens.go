@@ -109,7 +109,7 @@ func (i *Identity) LearnTokens(ctx context.Context, device, clientID, haUserID s
 // write writes a new refresh token.
 func (t *refreshToken) write(tx *ledger.Tx) error {
 	_, err := tx.Exec(`INSERT INTO refresh_tokens (hash, device_id, ha_user_id, client_id, issuer, created, given) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		t.hash[:], t.device.id, t.haUser, t.clientID, t.issuer, ms(t.created), flag(t.given))
+		t.hash[:], t.device.id, t.haUser, t.clientID, t.issuer, ledger.Millis(t.created), flag(t.given))
 	return err
 }
 
@@ -179,7 +179,7 @@ func writeAccess(tx *ledger.Tx, a, old *accessToken) error {
 		}
 	}
 	_, err := tx.Exec(`INSERT INTO access_tokens (hash, refresh_hash, expires) VALUES ($1, $2, $3)
-		ON CONFLICT (hash) DO UPDATE SET expires = excluded.expires`, a.hash[:], a.refresh.hash[:], ms(a.expires))
+		ON CONFLICT (hash) DO UPDATE SET expires = excluded.expires`, a.hash[:], a.refresh.hash[:], ledger.Millis(a.expires))
 	return err
 }
 
