@@ -42,14 +42,7 @@ func sharedBy(c *config.Config, links *lan.Links) func(netip.Addr) string {
 }
 
 // favoured reports whether a known device came from an address lately.
-func (s *server) favoured(addr netip.Addr) bool {
-	source := guard.Source(addr)
-	bits := source.BitLen()
-	if source.Is6() {
-		bits = 64
-	}
-	return s.guard.KnownFrom(netip.PrefixFrom(source, bits))
-}
+func (s *server) favoured(addr netip.Addr) bool { return s.guard.KnownFrom(guard.Network(addr)) }
 
 // tight reports whether an address gets little at a door: the guard does not listen to it,
 // and lets known devices pass all the same.

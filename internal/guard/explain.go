@@ -102,7 +102,7 @@ func (g *Guard) Status() Status {
 	defer g.mu.Unlock()
 	t := g.clock.read(g.cfg.Now())
 	s := Status{
-		Sources: len(g.sources.by), Accounts: len(g.accounts.by), Bans: len(g.bans(t)), Slowed: []Slowing{}, Shared: []Sharing{},
+		Sources: len(g.sources.by), Accounts: len(g.accounts.by), Bans: g.countBans(t), Slowed: []Slowing{}, Shared: []Sharing{},
 		Failures:  len(young(g.overall.recent, t, g.cfg.Window)),
 		Threshold: g.cfg.Threshold, Window: seconds(g.cfg.Window), Ban: seconds(g.cfg.Ban), MaxBan: seconds(g.cfg.MaxBan),
 		LongThreshold: g.cfg.LongThreshold, LongWindow: seconds(g.cfg.LongWindow), Overall: g.cfg.Overall, MaxSources: g.cfg.MaxSources,

@@ -83,15 +83,17 @@ func (k key) isRouted() bool {
 	return addr.IsGlobalUnicast() && !addr.IsPrivate() && !k.isLoopback() && !shared
 }
 
-// Source returns what an address is counted as: itself if it is IPv4 (also mapped
-// into IPv6), otherwise the first address of its /64.
-func Source(addr netip.Addr) netip.Addr {
-	addr = plain(addr)
-	if !addr.Is6() {
-		return addr
+// Network returns what an address is counted as: itself if it is IPv4 (also mapped
+// into IPv6), otherwise its /64. The zero Prefix where there is no address.
+func Network(addr netip.Addr) netip.Prefix {
+	if !addr.IsValid() {
+		return netip.Prefix{}
 	}
-	return keyOf(addr).prefix().Addr()
+	return keyOf(plain(addr)).prefix()
 }
+
+// Source returns the first address of its Network.
+func Source(addr netip.Addr) netip.Addr { return Network(addr).Addr() }
 
 // named returns what an account is counted as.
 func named(account string) string {

@@ -254,18 +254,29 @@ func (g *Guard) Bans() []Ban {
 
 func (g *Guard) bans(t time.Duration) []Ban {
 	bans := []Ban{}
+	g.inForce(t, func(e *entry[key]) { bans = append(bans, g.banOf(e)) }, func(w *word) { bans = append(bans, w.ban()) })
+	slices.SortFunc(bans, func(a, b Ban) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.By, b.By)) })
+	return bans
+}
+
+// countBans returns how many they are, without putting each into words.
+func (g *Guard) countBans(t time.Duration) (n int) {
+	g.inForce(t, func(*entry[key]) { n++ }, func(*word) { n++ })
+	return n
+}
+
+// inForce looks at what is not listened to: what failures did, and what the owner said.
+func (g *Guard) inForce(t time.Duration, failed func(*entry[key]), said func(*word)) {
 	for _, e := range g.sources.shut {
 		if e.shut(t) {
-			bans = append(bans, g.banOf(e))
+			failed(e)
 		}
 	}
 	for _, w := range g.words.by {
 		if !w.allowed && w.holds(g.clock.last) {
-			bans = append(bans, w.ban())
+			said(w)
 		}
 	}
-	slices.SortFunc(bans, func(a, b Ban) int { return cmp.Or(a.Prefix.Compare(b.Prefix), cmp.Compare(a.By, b.By)) })
-	return bans
 }
 
 // ban returns a word that bans as it is told.

@@ -78,7 +78,7 @@ func (g *Guard) endSharing(t time.Duration, n *news) {
 	}
 	s := g.sharing()
 	s.Over, s.Why = true, "others come from elsewhere: "+s.Addr.String()+" is an address like others again"
-	g.reset(g.sources.by[g.hidden.key], t)
+	reset(g.sources.by[g.hidden.key], t)
 	g.hidden = nil
 	n.sharing = append(n.sharing, s)
 }
@@ -107,14 +107,14 @@ func (g *Guard) lift(k key, t time.Duration) []Ban {
 	}
 	lifted := []Ban{g.banOf(e)}
 	e.until, e.level = t, 0
-	g.reset(e, t)
+	reset(e, t)
 	g.sources.file(e, t)
 	g.changes.source(k, true)
 	return lifted
 }
 
 // reset forgets what a source failed at: there were many behind it, or it was forgiven.
-func (g *Guard) reset(e *entry[key], t time.Duration) {
+func reset(e *entry[key], t time.Duration) {
 	if e != nil {
 		e.recent, e.empty = nil, t
 	}
@@ -124,7 +124,7 @@ func (g *Guard) reset(e *entry[key], t time.Duration) {
 func (g *Guard) unspare(e *entry[key], t time.Duration, n *news) {
 	s := Sharing{Addr: e.d.addr, Since: g.clock.wall(t), Over: true, Why: e.d.addr.String() + " is an address like others again: nobody is known to be behind it"}
 	e.d.shared = ""
-	g.reset(e, t)
+	reset(e, t)
 	n.sharing = append(n.sharing, s)
 }
 

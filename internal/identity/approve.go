@@ -26,7 +26,7 @@ func (i *Identity) AskApproval(ctx context.Context, v Visit) (Approval, error) {
 	}
 	ticket, now := newCookie(), i.cfg.Now()
 	v.Cookie, v.UserAgent = "", cleanUserAgent(v.UserAgent)
-	q := &ask{ticket: hashOf(ticket), code: randomText(approveLen), number: 10 + int(n.Int64()), visit: v, source: sourceOf(v.Addr),
+	q := &ask{ticket: hashOf(ticket), code: randomText(approveLen), number: 10 + int(n.Int64()), visit: v, source: guard.Source(v.Addr),
 		asked: now, expires: now.Add(askFor), state: ApprovalWaiting}
 	if !i.asks.add(q, now) {
 		return Approval{}, ErrBusy

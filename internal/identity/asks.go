@@ -36,16 +36,6 @@ type asks struct {
 	all map[string]*ask // by id
 }
 
-// sourceOf returns what an address is counted as: an IPv4 address itself, an IPv6
-// address its /64.
-func sourceOf(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if p, err := a.Prefix(64); err == nil && a.Is6() {
-		return p.Addr()
-	}
-	return a
-}
-
 // add takes a question in if there is room for it; what has run out makes room.
 func (s *asks) add(q *ask, now time.Time) bool {
 	s.mu.Lock()

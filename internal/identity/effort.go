@@ -3,10 +3,11 @@ package identity
 import (
 	"context"
 	"hash/maphash"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatehouse/internal/guard"
 )
 
 // effort bounds what sign-ins cost, and counts it. Each checks a code (three HMACs) or a
@@ -162,12 +163,10 @@ func (i *Identity) roomOf(v Visit) (which int, who string) {
 	case known:
 		return roomKnown, "device " + e.device.id
 	case v.AtHome:
-		return roomHome, sourceName(v.Addr)
+		return roomHome, guard.Network(v.Addr).String()
 	}
-	return roomOutside, sourceName(v.Addr)
+	return roomOutside, guard.Network(v.Addr).String()
 }
-
-func sourceName(a netip.Addr) string { return sourceOf(a).String() }
 
 // misses bound what a known device can guess of the six digits of anybody, its own person
 // too: it is let past a ban of its address and past its person's being slowed, and a script
