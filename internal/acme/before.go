@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mholt/acmez/v3/acme"
+
 	"gatehouse/internal/resolver"
 )
 
@@ -148,7 +150,7 @@ func (m *Manager) checkCAA(ctx context.Context, name string) error {
 
 // kind is what the challenge is called by issuers.
 func (m *Manager) kind() string {
-	return map[string]string{ByTLS: "tls-alpn-01", ByHTTP: "http-01", ByDNS: "dns-01"}[m.cfg.Challenge]
+	return map[string]string{ByTLS: acme.ChallengeTypeTLSALPN01, ByHTTP: acme.ChallengeTypeHTTP01, ByDNS: acme.ChallengeTypeDNS01}[m.cfg.Challenge]
 }
 
 // identities are the names by which an issuer goes in CAA records (RFC 8555 section

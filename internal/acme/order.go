@@ -219,7 +219,7 @@ func (m *Manager) prove(ctx context.Context, client *acme.Client, account acme.A
 	if authz.Status == acme.StatusValid {
 		return nil
 	}
-	kind := map[string]string{ByTLS: acme.ChallengeTypeTLSALPN01, ByHTTP: acme.ChallengeTypeHTTP01, ByDNS: acme.ChallengeTypeDNS01}[m.cfg.Challenge]
+	kind := m.kind()
 	for _, challenge := range authz.Challenges {
 		if challenge.Type != kind {
 			continue

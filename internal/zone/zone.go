@@ -8,6 +8,7 @@
 package zone
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -128,20 +129,13 @@ func Open(s Settings, secrets []string, zoneOf func(ctx context.Context, name st
 	case Gandi:
 		z.editor, z.ttl = &gandi.Provider{BearerToken: secrets[0]}, gandiTTL
 	case OVH:
-		z.editor = &ovh.Provider{Endpoint: or(s.Endpoint, "ovh-eu"), ApplicationKey: secrets[0], ApplicationSecret: secrets[1], ConsumerKey: secrets[2]}
+		z.editor = &ovh.Provider{Endpoint: cmp.Or(s.Endpoint, "ovh-eu"), ApplicationKey: secrets[0], ApplicationSecret: secrets[1], ConsumerKey: secrets[2]}
 	case RFC2136:
-		z.editor = &rfc2136.Provider{KeyName: s.KeyName, KeyAlg: or(s.KeyAlgorithm, "hmac-sha256"), Key: secrets[0], Server: s.Server}
+		z.editor = &rfc2136.Provider{KeyName: s.KeyName, KeyAlg: cmp.Or(s.KeyAlgorithm, "hmac-sha256"), Key: secrets[0], Server: s.Server}
 	case ACMEDNS:
 		z.editor = &acmedns.Provider{Username: secrets[0], Password: secrets[1], Subdomain: s.Subdomain, ServerURL: strings.TrimSuffix(s.Server, "/")}
 	}
 	return z, nil
-}
-
-func or(word, usual string) string {
-	if word == "" {
-		return usual
-	}
-	return word
 }
 
 // check looks for what a provider needs beside its secrets, and for secrets that cannot be.
