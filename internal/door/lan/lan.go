@@ -56,9 +56,8 @@ type Config struct {
 // Door is the open door: a listener whose connections have a TLS handshake behind them.
 type Door struct {
 	*wire.TLSListener
-	wire.Proxies
+	surroundings
 	names []string
-	links *Links
 	port  int
 }
 
@@ -71,7 +70,7 @@ func Listen(c Config) (*Door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open door lan: %w", err)
 	}
-	d := &Door{names: slices.Clone(c.Names), links: c.Links, Proxies: c.Proxies, port: inner.Addr().(*net.TCPAddr).Port}
+	d := &Door{names: slices.Clone(c.Names), surroundings: surroundings{c.Proxies, c.Links}, port: inner.Addr().(*net.TCPAddr).Port}
 	d.TLSListener = wire.ListenTLS(c.Proxies.Listen(inner, c.Refused), c.TLS, wire.TLSOptions{
 		Proxies: c.Proxies, Allow: c.Allow, Favoured: c.Favoured, Tight: c.Tight, Admit: d.admit, Refused: c.Refused})
 	return d, nil
@@ -89,14 +88,22 @@ func (d *Door) admit(hello *wire.ClientHello, c net.Conn) bool {
 // Name is the door's word in the design.
 func (d *Door) Name() policy.Door { return policy.LAN }
 
+// surroundings are what is around a door at home.
+type surroundings struct {
+	wire.Proxies
+	links *Links
+}
+
 // AtHome reports whether a source is on-link here and neither a router nor a bridge, nor a
 // proxy that speaks for others.
-func (d *Door) AtHome(source netip.Addr) bool {
-	return !d.TrustedProxy(source) && d.links.AtHome(source)
+func (s surroundings) AtHome(source netip.Addr) bool {
+	return !s.TrustedProxy(source) && s.links.AtHome(source)
 }
 
 // Here reports whether a source is this very machine, and not a proxy on it.
-func (d *Door) Here(source netip.Addr) bool { return !d.TrustedProxy(source) && d.links.Here(source) }
+func (s surroundings) Here(source netip.Addr) bool {
+	return !s.TrustedProxy(source) && s.links.Here(source)
+}
 
 // HostAllowed reports whether a Host, lower-case and with its port if it has one, is
 // one of the door's names or an address of this machine, with the door's port.

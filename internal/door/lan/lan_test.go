@@ -127,7 +127,7 @@ func TestLinksAreReadAgain(t *testing.T) {
 
 // The door answers to its names and this machine's addresses with its own port.
 func TestHostAllowed(t *testing.T) {
-	d := &Door{names: []string{"house.local"}, port: 8443, links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}
+	d := &Door{names: []string{"house.local"}, port: 8443, surroundings: surroundings{links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}}
 	for host, want := range map[string]bool{
 		"house.local:8443": true, "192.168.1.10:8443": true, "[fd00:1::10]:8443": true,
 		"house.local": false, "house.local:443": false, "house.local:08443": false, "other.local:8443": false, "192.168.1.11:8443": false,
@@ -208,7 +208,7 @@ func TestThisMachine(t *testing.T) {
 func TestPlainHostAllowed(t *testing.T) {
 	homeName := func(name string) bool { return !strings.Contains(name, ".") || strings.HasSuffix(name, ".local") }
 	p := &Plain{names: []string{"house.example"}, port: 8123, homeName: homeName,
-		links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}
+		surroundings: surroundings{links: links(reading{links: []link{{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")}}})}}
 	for host, want := range map[string]bool{
 		"house.local:8123": true, "homeassistant:8123": true, "house.example:8123": true, "192.168.1.10:8123": true, "[fd00:1::10]:8123": true,
 		"127.0.0.1:8123": true, "localhost:8123": true,
@@ -291,7 +291,7 @@ func TestProxyIsNobodyOfTheHouse(t *testing.T) {
 	for name, d := range map[string]interface {
 		AtHome(netip.Addr) bool
 		Here(netip.Addr) bool
-	}{"with TLS": &Door{links: home, Proxies: proxies}, "without": &Plain{links: home, Proxies: proxies}} {
+	}{"with TLS": &Door{surroundings: surroundings{proxies, home}}, "without": &Plain{surroundings: surroundings{proxies, home}}} {
 		for addr, want := range map[string]struct{ home, here bool }{
 			"192.168.1.5": {}, "::ffff:192.168.1.5": {}, "127.0.0.1": {}, "192.168.1.1": {},
 			"192.168.1.6": {home: true}, "192.168.1.10": {here: true}, "127.0.0.2": {here: true}, "203.0.113.7": {},

@@ -34,9 +34,8 @@ type PlainConfig struct {
 // a byte: a port that the router forwards to it is silent.
 type Plain struct {
 	net.Listener
-	wire.Proxies
+	surroundings
 	names    []string
-	links    *Links
 	homeName func(string) bool
 	allow    func(netip.Addr) bool
 	refused  func(remote net.Addr, reason string)
@@ -52,7 +51,7 @@ func ListenPlain(c PlainConfig) (*Plain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open door lan without TLS: %w", err)
 	}
-	return &Plain{Listener: c.Proxies.Listen(inner, c.Refused), Proxies: c.Proxies, names: slices.Clone(c.Names), links: c.Links,
+	return &Plain{Listener: c.Proxies.Listen(inner, c.Refused), surroundings: surroundings{c.Proxies, c.Links}, names: slices.Clone(c.Names),
 		homeName: c.HomeName, allow: c.Allow, refused: c.Refused, port: inner.Addr().(*net.TCPAddr).Port}, nil
 }
 
@@ -88,17 +87,6 @@ func (p *Plain) judge(c net.Conn) string {
 
 // Name is the door's word in the design.
 func (p *Plain) Name() policy.Door { return policy.LAN }
-
-// AtHome reports whether a source is on-link here and neither a router nor a bridge, nor a
-// proxy that speaks for others.
-func (p *Plain) AtHome(source netip.Addr) bool {
-	return !p.TrustedProxy(source) && p.links.AtHome(source)
-}
-
-// Here reports whether a source is this very machine, and not a proxy on it.
-func (p *Plain) Here(source netip.Addr) bool {
-	return !p.TrustedProxy(source) && p.links.Here(source)
-}
 
 // HostAllowed reports whether a Host, lower-case and with its port if it has one, is a
 // name or an address of this home's, with the door's port: what a page on the Internet
