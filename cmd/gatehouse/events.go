@@ -90,13 +90,21 @@ func closeEvents(events *event.Log, l *ledger.Ledger) error {
 	return err
 }
 
+// chain is the event log that a running server writes; nil without one.
+func (h *house) chain() *event.Chain {
+	if h.server == nil {
+		return nil
+	}
+	return h.server.parts.events.Chain()
+}
+
 // examineEvents looks whether what happens is written down.
 func (h *house) examineEvents() diagnosis {
 	d := diagnosis{ID: "events", Title: "What happens is written down", Result: good, Detail: `"gatehouse log verify" looks whether anybody changed it`}
-	if h.server == nil || h.server.parts.events.Chain() == nil {
+	chain := h.chain()
+	if chain == nil {
 		return d
 	}
-	chain := h.server.parts.events.Chain()
 	switch lost := chain.Lost(); {
 	case chain.Wrong() != nil:
 		d.Result, d.Detail, d.Hint = bad, chain.Wrong().Error(), "free some space, or look at who owns "+chain.Dir()

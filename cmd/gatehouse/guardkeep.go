@@ -234,7 +234,7 @@ func (s *server) guardTold() guard.Config {
 		Wary: func(w guard.Wariness) {
 			s.emit(event.Event{Kind: event.Wary, Detail: fmt.Sprintf("%d failures, from all over; until %s", w.Failures, stamp(w.Until))})
 		},
-		Sharing: func(x guard.Sharing) { s.sharing(x) },
+		Sharing: s.sharing,
 	}
 }
 

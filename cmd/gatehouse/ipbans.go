@@ -221,7 +221,7 @@ func (a *app) guardImport(ctx context.Context, name string, all bool) error {
 			sayImport(w, plan)
 			return
 		}
-		fmt.Fprintf(w, "%s banned until %s. Home Assistant's own list is as it was.\n", map[bool]string{true: "1 address is", false: fmt.Sprintf("%d addresses are", len(plan.Taken))}[len(plan.Taken) == 1], plan.Until)
+		fmt.Fprintf(w, "%s banned until %s. Home Assistant's own list is as it was.\n", count(len(plan.Taken), "address is", "addresses are"), plan.Until)
 	})
 }
 

@@ -91,18 +91,10 @@ func (w *logWish) understand(since, until string, kinds []string, now time.Time)
 	if w.limit < 0 {
 		return &problem{status: statusUsage, err: fmt.Errorf("--limit %d: there are no fewer than none", w.limit)}
 	}
-	var words []string
-	for _, k := range event.Kinds() {
-		words = append(words, string(k))
-	}
 	for _, word := range kinds {
 		k := event.Kind(strings.ToLower(word))
 		if k.Sentence() == string(k) {
-			p := &problem{status: statusUsage, err: fmt.Errorf("there is no kind of event %q", word), hint: "there are " + strings.Join(words, ", ")}
-			if near := config.Nearest(word, words); near != "" {
-				p.hint = "did you mean " + near + "?"
-			}
-			return p
+			return &problem{status: statusUsage, err: fmt.Errorf("there is no kind of event %q", word), hint: meant(word, event.Kinds())}
 		}
 		w.kinds = append(w.kinds, k)
 	}
@@ -174,10 +166,10 @@ type logPlace struct {
 
 // whereLog says where the event log is, and makes sure that all that happened is in it.
 func whereLog(_ context.Context, h *house, _ none) (logPlace, error) {
-	if h.server == nil || h.server.parts.events.Chain() == nil {
+	chain := h.chain()
+	if chain == nil {
 		return logPlace{eventsDir(h.cfg.State.Dir)}, nil
 	}
-	chain := h.server.parts.events.Chain()
 	_ = chain.Sync() // what cannot be written is in the service's log, which says so
 	return logPlace{chain.Dir()}, nil
 }
@@ -436,8 +428,8 @@ func verifyLog(ctx context.Context, h *house, in verifyWish) (doc verifyDocument
 		notes = append(notes, n)
 	}
 	var r event.Report
-	if h.server != nil && h.server.parts.events.Chain() != nil {
-		r = h.server.parts.events.Chain().Verify(ctx, notes...)
+	if chain := h.chain(); chain != nil {
+		r = chain.Verify(ctx, notes...)
 	} else {
 		r = event.Verify(ctx, eventsDir(h.cfg.State.Dir), h.ledger, notes...)
 	}

@@ -45,7 +45,7 @@ func ruleProblems(c *config.Config) []config.Problem {
 		}
 		for _, word := range r.Routes {
 			if _, ok := ha.ParseRoute(word); !ok {
-				all = append(all, c.RuleProblem(i+1, "routes", fmt.Sprintf("has %q, which is no kind of request", word), meantRoute(word)))
+				all = append(all, c.RuleProblem(i+1, "routes", fmt.Sprintf("has %q, which is no kind of request", word), meant(word, ha.Routes())))
 			}
 		}
 	}
@@ -55,11 +55,11 @@ func ruleProblems(c *config.Config) []config.Problem {
 	return all
 }
 
-// meantRoute names the route that was probably meant, or all there are.
-func meantRoute(word string) string {
-	var words []string
-	for _, r := range ha.Routes() {
-		words = append(words, string(r))
+// meant names the one of a closed set that was probably meant, or all there are.
+func meant[W ~string](word string, set []W) string {
+	words := make([]string, len(set))
+	for i, w := range set {
+		words[i] = string(w)
 	}
 	if near := config.Nearest(word, words); near != "" {
 		return "did you mean " + near + "?"
