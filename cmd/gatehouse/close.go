@@ -680,24 +680,6 @@ func editYAML(dir string, l ha.Listener) (undo func() error, err error) {
 // storedHTTP is where Home Assistant keeps the settings of its web server, since 2026.8.
 const storedHTTP = ".storage/http"
 
-// editStored has Home Assistant's own storage say how to listen.
-func editStored(dir string, l ha.Listener) (undo func() error, err error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	before, err := root.ReadFile(storedHTTP)
-	if err != nil {
-		return nil, err
-	}
-	after, err := ha.EditStoredHTTP(before, l)
-	if err != nil {
-		return nil, err
-	}
-	return func() error { return nil }, replaceIn(dir, storedHTTP, before, after)
-}
-
 func cannotEdit(err error) error {
 	p := &problem{status: statusCannot, err: fmt.Errorf("change configuration.yaml: %w", err), hint: "nothing was changed; set server_host and server_port there by hand, or move Home Assistant to 2026.8 or later"}
 	if errors.Is(err, fs.ErrPermission) {

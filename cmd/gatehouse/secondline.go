@@ -165,11 +165,9 @@ func (b banning) ifOurs(dir string) banning {
 }
 
 // editStoredHome has Home Assistant's own storage say how to listen and, where b is known, how
-// it shuts addresses out. It is not running.
+// it shuts addresses out. It is not running. Where the latter cannot be said, the former is
+// all the same.
 func editStoredHome(dir string, l ha.Listener, b banning) error {
-	if _, err := editStored(dir, l); err != nil || !b.Known {
-		return err
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -179,7 +177,23 @@ func editStoredHome(dir string, l ha.Listener, b banning) error {
 	if err != nil {
 		return err
 	}
-	options, err := ha.StoredOptions(before)
+	after, err := ha.EditStoredHTTP(before, l)
+	if err != nil {
+		return err
+	}
+	var unsaid error
+	if b.Known {
+		var both []byte
+		if both, unsaid = b.inStored(after); unsaid == nil {
+			after = both
+		}
+	}
+	return errors.Join(replaceIn(dir, storedHTTP, before, after), unsaid)
+}
+
+// inStored is the text of Home Assistant's own storage with b in it.
+func (b banning) inStored(text []byte) ([]byte, error) {
+	options, err := ha.StoredOptions(text)
 	if err == nil {
 		options, err = ha.WithOption(options, optionBan, b.Enabled)
 	}
@@ -187,13 +201,9 @@ func editStoredHome(dir string, l ha.Listener, b banning) error {
 		options, err = ha.WithOption(options, optionAttempts, b.Attempts)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	after, err := ha.WithStoredOptions(before, options)
-	if err != nil {
-		return err
-	}
-	return replaceIn(dir, storedHTTP, before, after)
+	return ha.WithStoredOptions(text, options)
 }
 
 // sharesAddress reports whether visitors come from an address that many share.
