@@ -73,6 +73,7 @@ func compile(rules []Rule, d data, before *Table) *Table {
 	for _, r := range rules {
 		c := compiled{Rule: r, deny: r.Action != Allow}
 		var lists []*list
+		var paths []string
 		for _, word := range r.From {
 			from, err := ParseFrom(word)
 			switch {
@@ -84,14 +85,18 @@ func compile(rules []Rule, d data, before *Table) *Table {
 			case from.ASN != 0:
 				c.numbers = append(c.numbers, from.ASN)
 			case from.List != "":
-				if l := d.lists[from.List]; l != nil && !slices.Contains(lists, l) {
+				if slices.Contains(paths, from.List) {
+					continue
+				}
+				paths = append(paths, from.List)
+				if l := d.lists[from.List]; l != nil {
 					lists = append(lists, l)
 				}
 			default:
 				c.prefixes = append(c.prefixes, from.Prefix)
 			}
 		}
-		if len(lists) > 0 {
+		if c.wanted = len(paths); len(lists) > 0 {
 			c.set = setOf(lists, t, before)
 		}
 		t.rules = append(t.rules, c)

@@ -135,12 +135,12 @@ func (r *compiled) notFound(s *sight) (match, why string) {
 	if r.set != nil {
 		read = len(r.set.lists)
 	}
-	if wanted := r.wantedLists(); read > 0 {
+	if read > 0 {
 		not = append(not, "it is in none of its lists")
-		if read < wanted {
-			cannot = append(cannot, fmt.Sprintf("%d of its %d lists could not be read", wanted-read, wanted))
+		if read < r.wanted {
+			cannot = append(cannot, fmt.Sprintf("%d of its %d lists could not be read", r.wanted-read, r.wanted))
 		}
-	} else if wanted > 0 {
+	} else if r.wanted > 0 {
 		cannot = append(cannot, "its lists could not be read")
 	}
 	told := func(words int, g *geo, known bool, is, of string) {
@@ -163,19 +163,6 @@ func (r *compiled) notFound(s *sight) (match, why string) {
 		return Unknown, strings.Join(append(cannot, not...), "; ")
 	}
 	return No, strings.Join(not, "; ")
-}
-
-// wantedLists is how many lists the rule names.
-func (r *compiled) wantedLists() int {
-	n := 0
-	seen := map[string]bool{}
-	for _, word := range r.From {
-		if from, err := ParseFrom(word); err == nil && from.List != "" && !seen[from.List] {
-			seen[from.List] = true
-			n++
-		}
-	}
-	return n
 }
 
 // Text is the rule in words.

@@ -81,7 +81,8 @@ type compiled struct {
 	prefixes []netip.Prefix
 	nations  []string
 	numbers  []uint32
-	set      *set // of all its lists; nil if it has none
+	wanted   int  // lists that it names
+	set      *set // of all of them that could be read; nil if there are none
 }
 
 // Judge says what the rules mean for a request.

@@ -84,29 +84,31 @@ func (g *geo) tells(what string) bool {
 }
 
 // country returns the country of an address, as far as it is known.
-func (g *geo) country(addr netip.Addr) (p place) {
-	defer func() {
-		if recover() != nil {
-			p = place{}
-		}
-	}()
-	return place{country: countryOf(g.reader.Lookup(addr))}
+func (g *geo) country(addr netip.Addr) place {
+	return g.find(addr, func(r maxminddb.Result) place { return place{country: countryOf(r)} })
 }
 
 // network returns the network operator of an address, as far as it is known.
-func (g *geo) network(addr netip.Addr) (p place) {
+func (g *geo) network(addr netip.Addr) place { return g.find(addr, operatorOf) }
+
+// find looks an address up. What the library stumbles over is not known.
+func (g *geo) find(addr netip.Addr, read func(maxminddb.Result) place) (p place) {
 	defer func() {
 		if recover() != nil {
 			p = place{}
 		}
 	}()
-	p.asn, p.organisation = networkOf(g.reader.Lookup(addr))
+	return read(g.reader.Lookup(addr))
+}
+
+func operatorOf(r maxminddb.Result) (p place) {
+	p.asn, p.organisation = networkOf(r)
 	return p
 }
 
 func placeOf(r maxminddb.Result) place {
-	p := place{country: countryOf(r)}
-	p.asn, p.organisation = networkOf(r)
+	p := operatorOf(r)
+	p.country = countryOf(r)
 	return p
 }
 
