@@ -18,40 +18,9 @@ import (
 	"gatehouse/internal/finding"
 )
 
-// inNetwork runs the test again in a network of its own, from which nothing leaves and
-// which ends with it; without root as root of a user namespace. It reports whether this
-// is that run.
-func inNetwork(t *testing.T) bool {
-	t.Helper()
-	const mark = "GATEHOUSE_TEST_NETWORK"
-	if os.Getenv(mark) == t.Name() {
-		for _, m := range []struct {
-			source, target, kind string
-			flags                uintptr
-		}{{"none", "/", "", syscall.MS_REC | syscall.MS_PRIVATE}, {"tmpfs", "/run", "tmpfs", 0}} {
-			if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
-				t.Fatalf("mount %s: %v", m.target, err)
-			}
-		}
-		return true
-	}
-	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	child.Env = append(os.Environ(), mark+"="+t.Name())
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("in a network of its own (as root, or where users may have namespaces): %v\n%s", err, out)
-	}
-	return false
-}
-
 // lane is a house on a router, both real, and what is behind it.
 type lane struct {
-	t         *testing.T
+	network
 	dir       string
 	gatehouse string
 }
@@ -60,22 +29,7 @@ const laneRouter, laneHome, laneOutside = "router", "home", "outside"
 
 func newLane(t *testing.T) *lane {
 	t.Helper()
-	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
-	for program, name := range map[string]string{"miniupnpd": "miniupnpd-nftables", "upnpc": "miniupnpc", "nft": "nftables", "ip": "iproute2", "nsenter": "util-linux"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: apt-get install %s (scripts/needs unit does)", program, name)
-		}
-	}
-	l := &lane{t: t, dir: t.TempDir()}
-	l.gatehouse = filepath.Join(l.dir, "gatehouse")
-	program, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(program, l.gatehouse)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{
+	l := &lane{network: newNetwork(t, map[string]string{"miniupnpd": "miniupnpd-nftables", "upnpc": "miniupnpc", "nft": "nftables"},
 		"netns add router", "netns add home", "netns add outside",
 		"-n router link set lo up", "-n home link set lo up",
 		"-n home link add eth0 type veth peer name lan netns router",
@@ -84,9 +38,8 @@ func newLane(t *testing.T) *lane {
 		"-n outside link add eth0 type veth peer name wan netns router",
 		// miniupnpd takes no address that is kept for examples; this network has no way out.
 		"-n router addr add 11.22.33.44/24 dev wan", "-n router link set wan up",
-	} {
-		l.must("ip", strings.Fields(line)...)
-	}
+	), dir: t.TempDir()}
+	l.gatehouse = gatehouseIn(t, l.dir)
 	if err := os.Mkdir(filepath.Join(l.dir, "ha"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -112,15 +65,6 @@ func (l *lane) write(name, text string) {
 	}
 }
 
-func (l *lane) must(program string, args ...string) string {
-	l.t.Helper()
-	out, err := exec.CommandContext(l.t.Context(), program, args...).CombinedOutput()
-	if err != nil {
-		l.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 // entering is a command in one of the networks.
 func (l *lane) entering(world, program string, args ...string) *exec.Cmd {
 	return exec.CommandContext(l.t.Context(), "nsenter", append([]string{"--net=/run/netns/" + world, program}, args...)...)
@@ -128,7 +72,7 @@ func (l *lane) entering(world, program string, args ...string) *exec.Cmd {
 
 func (l *lane) in(world, program string, args ...string) string {
 	l.t.Helper()
-	return l.must("nsenter", append([]string{"--net=/run/netns/" + world, program}, args...)...)
+	return l.run("nsenter", append([]string{"--net=/run/netns/" + world, program}, args...)...)
 }
 
 // startRouter starts miniupnpd with these settings, and returns how to end it.
@@ -255,19 +199,19 @@ func TestRealRouter(t *testing.T) {
 	l.wants("shared address", l.audit("192.168.77.1"), "inet.upnp=pass inet.natpmp=fail inet.cgnat=fail")
 
 	// PCP over IPv6 alone, at the address of the link.
-	l.must("ip", "-n", laneHome, "route", "del", "default")
-	l.must("ip", "-n", laneHome, "-6", "route", "add", "default", "via", "fe80::77", "dev", "eth0")
+	l.run("ip", "-n", laneHome, "route", "del", "default")
+	l.run("ip", "-n", laneHome, "-6", "route", "add", "default", "via", "fe80::77", "dev", "eth0")
 	l.wants("IPv6", l.audit("fe80::77%eth0"), "inet.upnp=unknown inet.natpmp=fail inet.cgnat=unknown")
 	stop()
-	l.must("ip", "-n", laneHome, "-6", "route", "del", "default")
-	l.must("ip", "-n", laneHome, "route", "add", "default", "via", "192.168.77.1")
+	l.run("ip", "-n", laneHome, "-6", "route", "del", "default")
+	l.run("ip", "-n", laneHome, "route", "add", "default", "via", "192.168.77.1")
 
 	l.wants("off", l.audit("192.168.77.1"), "inet.upnp=pass inet.natpmp=pass inet.portforward=unknown inet.cgnat=fail")
 	l.in(laneRouter, "nft", "add chain inet filter wall { type filter hook input priority 0; policy drop; }")
 	l.wants("drops everything", l.audit("192.168.77.1"), "inet.upnp=unknown inet.natpmp=unknown inet.portforward=unknown inet.cgnat=unknown")
-	l.must("ip", "-n", laneRouter, "link", "set", "lan", "down")
+	l.run("ip", "-n", laneRouter, "link", "set", "lan", "down")
 	l.wants("away", l.audit("192.168.77.1"), "inet.upnp=unknown inet.natpmp=unknown inet.portforward=unknown inet.cgnat=unknown")
-	l.must("ip", "-n", laneHome, "route", "del", "default")
+	l.run("ip", "-n", laneHome, "route", "del", "default")
 	found = l.audit("nobody")
 	l.wants("no router", found, "inet.upnp=unknown inet.natpmp=unknown inet.cgnat=unknown")
 	if !strings.Contains(found["inet.upnp"].Why, "no default route") {

@@ -23,7 +23,7 @@ import (
 // address of 11.22.0.0/16 and 2a00:db8::/32. Both are addresses that the Internet routes;
 // nothing leaves this network.
 type siege struct {
-	t         *testing.T
+	network
 	dir       string
 	gatehouse string
 	config    string
@@ -39,31 +39,16 @@ const (
 
 func newSiege(t *testing.T) *siege {
 	t.Helper()
-	for program, name := range map[string]string{"curl": "curl", "ip": "iproute2", "nsenter": "util-linux"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: apt-get install %s (scripts/needs unit does)", program, name)
-		}
-	}
-	s := &siege{t: t, dir: t.TempDir()}
-	s.gatehouse, s.config = filepath.Join(s.dir, "gatehouse"), filepath.Join(s.dir, "gatehouse.toml")
-	program, err := os.Executable()
-	if err == nil {
-		err = os.Symlink(program, s.gatehouse)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{
+	s := &siege{network: newNetwork(t, map[string]string{"curl": "curl"},
 		"netns add outside", "link set lo up", "-n outside link set lo up",
 		"link add wan type veth peer name eth0 netns outside",
-		"addr add " + siegeHome4 + "/24 dev wan", "addr add " + siegeHome6 + "/64 dev wan nodad", "link set wan up",
+		"addr add "+siegeHome4+"/24 dev wan", "addr add "+siegeHome6+"/64 dev wan nodad", "link set wan up",
 		"-n outside addr add 11.23.0.2/24 dev eth0", "-n outside addr add 2a00:db9::2/64 dev eth0 nodad", "-n outside link set eth0 up",
 		"route add 11.22.0.0/16 via 11.23.0.2", "-6 route add 2a00:db8::/32 via 2a00:db9::2",
 		// Every address there is the outside's own: it may call from it.
 		"-n outside route add local 11.22.0.0/16 dev lo", "-n outside -6 route add local 2a00:db8::/32 dev lo",
-	} {
-		s.run("ip", strings.Fields(line)...)
-	}
+	), dir: t.TempDir()}
+	s.gatehouse, s.config = gatehouseIn(t, s.dir), filepath.Join(s.dir, "gatehouse.toml")
 	s.run("nsenter", "--net=/run/netns/outside", "sh", "-c", "echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind")
 	home := hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,15 +84,6 @@ func (s *siege) write(name, text string) string {
 		s.t.Fatal(err)
 	}
 	return name
-}
-
-func (s *siege) run(program string, args ...string) string {
-	s.t.Helper()
-	out, err := exec.CommandContext(s.t.Context(), program, args...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }
 
 // verb is a verb of the house.

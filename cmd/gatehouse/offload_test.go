@@ -23,20 +23,13 @@ import (
 
 // street is a network of the test's own with somebody far away in it: addresses of the
 // Internet's behind a router, as a home sees them.
-type street struct{ t *testing.T }
+type street struct{ network }
 
 const outsider = "outside"
 
 func newStreet(t *testing.T) street {
 	t.Helper()
-	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
-	for program, name := range map[string]string{"nft": "nftables", "ip": "iproute2", "nsenter": "util-linux", "curl": "curl"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: apt-get install %s (scripts/needs unit does)", program, name)
-		}
-	}
-	s := street{t}
-	for _, line := range []string{
+	return street{newNetwork(t, map[string]string{"nft": "nftables", "curl": "curl"},
 		"link set lo up",
 		"netns add outside", "-n outside link set lo up",
 		"link add eth0 type veth peer name eth0 netns outside",
@@ -44,19 +37,7 @@ func newStreet(t *testing.T) street {
 		"-n outside addr add 192.168.77.2/24 dev eth0", "-n outside addr add fd77::2/64 dev eth0 nodad", "-n outside link set eth0 up",
 		"-n outside addr add 203.0.113.7/32 dev lo", "-n outside addr add 203.0.113.8/32 dev lo", "-n outside addr add 2001:db8:9:1::7/128 dev lo nodad", "-n outside addr add 2001:db8:a::7/128 dev lo nodad",
 		"route add default via 192.168.77.2", "-6 route add default via fd77::2",
-	} {
-		s.run("ip", strings.Fields(line)...)
-	}
-	return s
-}
-
-func (s street) run(program string, args ...string) string {
-	s.t.Helper()
-	out, err := exec.CommandContext(s.t.Context(), program, args...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	)}
 }
 
 // connects reports whether somebody at an address outside gets a connection to a port of ours.
