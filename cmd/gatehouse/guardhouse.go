@@ -430,12 +430,11 @@ func explainSource(_ context.Context, h *house, in named) (doc explainDocument, 
 	for _, n := range x.Last {
 		doc.Last = append(doc.Last, noteRow{stamp(n.At), n.Addr.String(), string(n.Kind), n.Kind.Sentence(), n.What, n.Door, h.accountWord(n.Account)})
 	}
+	devices := h.identity.Devices()
 	for _, d := range x.Known {
 		row := knownRow{Device: d.Device, Seen: stamp(d.Seen)}
-		for _, known := range h.identity.Devices() {
-			if known.ID == d.Device {
-				row.Name, row.Person = known.Name, known.PersonName
-			}
+		if i := slices.IndexFunc(devices, func(k identity.Device) bool { return k.ID == d.Device }); i >= 0 {
+			row.Name, row.Person = devices[i].Name, devices[i].PersonName
 		}
 		doc.Known = append(doc.Known, row)
 	}
