@@ -293,10 +293,11 @@ type deviceRow struct {
 	LastAddr  string `json:"last_addr"`
 	LastDoor  string `json:"last_door"`
 	RevokedAt string `json:"revoked_at,omitempty"`
+	Expires   string `json:"expires,omitempty"` // when its key does, if it is known by one
 }
 
 func rowOf(d identity.Device) deviceRow {
-	return deviceRow{d.ID, d.PersonName, d.Kind, d.Name, stamp(d.Created), stamp(d.LastSeen), d.LastAddr, d.LastDoor, stamp(d.RevokedAt)}
+	return deviceRow{d.ID, d.PersonName, d.Kind, d.Name, stamp(d.Created), stamp(d.LastSeen), d.LastAddr, d.LastDoor, stamp(d.RevokedAt), stamp(d.Expires)}
 }
 
 func listDevices(_ context.Context, h *house, _ none) (devicesDocument, error) {
@@ -504,8 +505,11 @@ type doorRow struct {
 	Name    string   `json:"name"`
 	Listen  string   `json:"listen"`
 	Open    bool     `json:"open"`
+	State   string   `json:"state"` // open or closed
 	Origins []string `json:"origins"`
-	Why     string   `json:"why,omitempty"` // it is closed
+	Why     string   `json:"why,omitempty"`    // it is closed
+	Hint    string   `json:"hint,omitempty"`   // what to do about it
+	Health  []string `json:"health,omitempty"` // what else is worth knowing, a sentence each
 }
 
 type houseRow struct {
@@ -549,8 +553,7 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 	}
 	doc.Running, doc.Started = true, stamp(s.started)
 	for _, d := range s.doors {
-		why, _ := d.closed()
-		doc.Doors = append(doc.Doors, doorRow{string(d.name), d.listen, why == "", append([]string{}, d.origins...), why})
+		doc.Doors = append(doc.Doors, d.row())
 	}
 	if row, ok := s.plain.row(); ok {
 		doc.Doors = append(doc.Doors, row)

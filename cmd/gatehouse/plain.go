@@ -126,7 +126,7 @@ func (d *plainDoor) row() (row doorRow, ok bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	row = doorRow{Name: string(policy.LAN), Listen: s.Was.plain(), Open: d.listener != nil, Origins: []string{}}
+	row = doorRow{Name: string(policy.LAN), Listen: s.Was.plain(), Open: d.listener != nil, State: stateOf(d.listener != nil), Origins: []string{}}
 	if d.why != nil {
 		row.Why = d.why.Error()
 	} else if d.listener == nil {

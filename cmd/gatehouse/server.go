@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -61,6 +62,7 @@ type server struct {
 	identity  *identity.Identity
 	gateway   *gateway.Gateway
 	doors     []openDoor
+	giving    sync.Mutex // held while the doors are told of keys
 	control   net.Listener
 	house     *house
 	refused   tally        // by the doors and their reader, before there is a request
@@ -82,6 +84,16 @@ type openDoor struct {
 	shows    pki.GetCertificate
 	origins  []string // the one that people type first
 	why      string   // it is closed
+	hint     string   // what to do about it; empty where it is about its certificate
+	// run is what lives with the door; it ends when ctx does. What fails it makes known by
+	// notYet, and goes on trying: other doors must not suffer. May be nil.
+	run func(ctx context.Context) error
+	// keys is the kind of key by which it knows devices, and setKeys tells it which count:
+	// at the start, and after each change. May be nil.
+	keys    string
+	setKeys func([]identity.KeyInfo)
+	// health says what else is worth knowing of an open door, a sentence each. May be nil.
+	health func() []string
 	// notYet says why a door that has its port lets nobody in yet, and what to do; empty
 	// once it does. May be nil.
 	notYet func() (why, hint string)
@@ -91,11 +103,31 @@ type openDoor struct {
 func (d openDoor) closed() (why, hint string) {
 	switch {
 	case d.listener == nil:
-		return d.why, "see [certificates] in the configuration"
+		return d.why, cmp.Or(d.hint, "see [certificates] in the configuration")
 	case d.notYet != nil:
 		return d.notYet()
 	}
 	return "", ""
+}
+
+// row is the door in a document.
+func (d openDoor) row() doorRow {
+	row := doorRow{Name: string(d.name), Listen: d.listen, Origins: append([]string{}, d.origins...)}
+	row.Why, row.Hint = d.closed()
+	row.Open = row.Why == ""
+	row.State = stateOf(row.Open)
+	if d.health != nil && row.Open {
+		row.Health = d.health()
+	}
+	return row
+}
+
+// stateOf is a door's state in a word.
+func stateOf(open bool) string {
+	if open {
+		return "open"
+	}
+	return "closed"
 }
 
 // newServer opens what a gateway needs, in the order in which it is needed, and
@@ -284,11 +316,18 @@ func (s *server) run(ctx context.Context) error {
 	if s.metrics != nil {
 		group.Go(func() error { return serveMetrics(ctx, s.metrics, s.writeMetrics, s.parts.log) })
 	}
+	stop := s.identity.WatchKeys(s.giveKeys)
+	defer stop()
+	s.giveKeys()
 	for _, d := range s.doors {
 		if d.listener == nil {
 			continue
 		}
+		if d.run != nil {
+			group.Go(func() error { return d.run(ctx) })
+		}
 		w := s.reader(d.name, d.proxies, s.gateway.Handler(d.door))
+		w.ConnContext = gateway.ConnContext(d.door)
 		group.Go(func() error {
 			if err := w.Serve(ctx, d.listener); err != nil {
 				return fmt.Errorf("door %s: %w", d.name, err)
@@ -297,6 +336,17 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// giveKeys tells each door that knows devices by their keys which there are.
+func (s *server) giveKeys() {
+	s.giving.Lock() // what was read first is told first
+	defer s.giving.Unlock()
+	for _, d := range s.doors {
+		if d.setKeys != nil && d.listener != nil {
+			d.setKeys(s.identity.Keys(d.keys))
+		}
+	}
 }
 
 // reader is what reads the requests at a door.

@@ -54,7 +54,7 @@ func (f *flight) adopt(device string) {
 	if !ok {
 		return
 	}
-	f.who, f.byToken = who, !who.Revoked
+	f.who, f.byToken, f.byKey = who, !who.Revoked, false
 	if f.gw.Identity.SeenDevice(device, f.door.Name(), f.addr) && f.byToken {
 		f.gw.Guard.Seen(f.addr, device)
 	}
@@ -62,7 +62,7 @@ func (f *flight) adopt(device string) {
 
 // isKnown reports whether the one who asks is a device that is let in.
 func (f *flight) isKnown() bool {
-	return !f.who.Revoked && (f.known.Standing == identity.StandingLive || f.byToken)
+	return !f.who.Revoked && (f.known.Standing == identity.StandingLive || f.byToken || f.byKey)
 }
 
 // readWebhook judges the webhook's id in the path. One that no app of ours has says

@@ -40,6 +40,9 @@ type flight struct {
 	known      identity.Recognised
 	who        policy.Who
 	credential policy.Credential
+	key        policy.Key      // that the connection has shown; zero without one
+	keyDevice  string          // whose it is
+	byKey      bool            // the device is known by it
 	byToken    bool            // the device is known by what Home Assistant gave it, without a cookie
 	hook       *identity.Token // whose webhook is called
 	signedByHA bool            // the path is signed, by nobody whom we know
@@ -124,8 +127,8 @@ func (f *flight) arrive() *refusal {
 // Home Assistant credential beside it is worth.
 func (f *flight) identify() *refusal {
 	f.readCookie()
-	if f.own {
-		return nil
+	if no := f.readKey(); no != nil || f.own {
+		return no
 	}
 	if no := f.readBearer(); no != nil {
 		return no
@@ -217,7 +220,8 @@ func (f *flight) readSignature() {
 // goes: where nothing else says who it is, for this very path and at this time.
 func (f *flight) isSigner(t identity.Token, signed ha.AuthSig) bool {
 	now := time.Now().Unix()
-	if f.isKnown() || f.upgrade || f.who.Revoked || t.Revoked || !f.counts(t) || f.credential != policy.CredentialNone ||
+	other := f.byKey && t.Person == f.who.Person && t.Device != f.who.Device // another device of who holds the key
+	if f.isKnown() && !other || f.upgrade || f.who.Revoked || t.Revoked || !f.counts(t) || f.credential != policy.CredentialNone ||
 		!ha.IsSigned(f.route, f.path) || signed.Path != f.path || now >= signed.Expires || signed.IssuedAt > now+signatureLeeway {
 		return false
 	}
@@ -234,12 +238,14 @@ func (f *flight) isSigner(t identity.Token, signed ha.AuthSig) bool {
 const signatureLeeway = 60
 
 // judgeOwn judges what only its device can have; without a cookie, that is enough to
-// know an app or a program by.
+// know an app or a program by. On a connection whose key is known, it is the more exact
+// word about the same person's devices.
 func (f *flight) judgeOwn(t identity.Token, learned bool) {
 	if t.Program != nil && !t.Program.Allows(f.route, f.addr) {
 		t, learned = identity.Token{}, false
 	}
-	if learned && f.counts(t) && !t.Revoked && !f.who.Revoked && !f.isKnown() && f.credential == policy.CredentialNone {
+	nobody := !f.isKnown() || f.byKey && t.Person == f.who.Person
+	if learned && f.counts(t) && !t.Revoked && !f.who.Revoked && nobody && f.credential == policy.CredentialNone {
 		f.adopt(t.Device)
 	}
 	f.judge(t, learned)
@@ -250,7 +256,7 @@ func (f *flight) judgeOwn(t identity.Token, learned bool) {
 // out whoever holds it, but for a browser that has become another device since; one
 // foreign credential outweighs any number of good ones.
 func (f *flight) judge(t identity.Token, learned bool) {
-	if learned && t.Revoked && (f.known.Standing != identity.StandingLive || t.Device == f.who.Device) {
+	if learned && t.Revoked && (f.known.Standing != identity.StandingLive && !f.byKey || t.Device == f.who.Device) {
 		f.who.Revoked = true
 	}
 	switch {
@@ -357,15 +363,21 @@ func (f *flight) overTLS() string {
 
 // scheme is how the client speaks to us.
 func (f *flight) scheme() string {
-	if f.secure != nil {
+	if f.secure != nil || f.plainInside() {
 		return "http"
 	}
 	return "https"
 }
 
+// plainInside reports whether the client speaks plain HTTP within what the door encrypts.
+func (f *flight) plainInside() bool {
+	e, ok := f.door.(Encrypting)
+	return ok && f.r.TLS == nil && e.Encrypts()
+}
+
 // origin is the request's own origin as a browser writes it.
 func (f *flight) origin() string {
-	if f.secure != nil {
+	if f.scheme() == "http" {
 		return "http://" + strings.TrimSuffix(f.r.Host, ":80")
 	}
 	return "https://" + strings.TrimSuffix(f.r.Host, ":443")

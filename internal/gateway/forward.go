@@ -207,11 +207,15 @@ func lasts(answer *http.Response) bool {
 // may have been closed.
 func (f *flight) enlist(end func()) (remove func(), ok bool) {
 	session := f.known.Session
-	if f.byToken {
+	if f.byToken || f.byKey {
 		session = "" // the end of an old session of its web view is not the app's
 	}
 	open := f.decision.Reason == policy.ReasonHome
 	remove = f.gw.live.put(lasting{f.who.Device, session, open, end})
+	if f.keyDevice != "" && f.keyDevice != f.who.Device {
+		ofKey, ofDevice := f.gw.live.put(lasting{f.keyDevice, "", false, end}), remove
+		remove = func() { ofKey(); ofDevice() }
+	}
 	if open && f.closed() || f.who.Device != "" && !f.stillLive() {
 		remove()
 		return nil, false
@@ -220,7 +224,10 @@ func (f *flight) enlist(end func()) (remove func(), ok bool) {
 }
 
 func (f *flight) stillLive() bool {
-	if f.byToken {
+	if !f.keyLives() {
+		return false
+	}
+	if f.byToken || f.byKey {
 		who, ok := f.gw.Identity.Who(f.who.Device)
 		return ok && !who.Revoked
 	}

@@ -3,7 +3,7 @@
 // the order in which it calls them is the security argument:
 //
 //	arrive    which door, what address, what kind of thing is asked
-//	identify  session cookie, Home Assistant's tokens learned earlier → policy.Who
+//	identify  session cookie, the key that the door verified, Home Assistant's tokens learned earlier → policy.Who
 //	guarded   do the owner's rules let its address in, and is it still listened to? a known device passes a ban
 //	decide    policy.Decide
 //	forward   one transport to Home Assistant, what the client forged removed

@@ -101,7 +101,8 @@ type option func(*setting)
 
 type setting struct {
 	door    testDoor
-	haURL   string // instead of the small home
+	keys    *keyDoor // in its place
+	haURL   string   // instead of the small home
 	plain   bool
 	overall int // of the guard; 0 is its own
 	clients []string
@@ -163,7 +164,13 @@ func newHouse(t testing.TB, options ...option) *house {
 	running.Go(func() { _ = server.Serve(behind) })
 	running.Go(func() { _ = h.home.Run(ctx) })
 	running.Go(func() { _ = h.Gateway.Run(ctx) })
-	running.Go(func() { _ = (&wire.Server{Handler: h.Handler(set.door)}).Serve(ctx, front) })
+	running.Go(func() {
+		w := &wire.Server{Handler: h.Handler(set.door)}
+		if set.keys != nil {
+			w.Handler, w.ConnContext = h.Handler(set.keys), ConnContext(set.keys)
+		}
+		_ = w.Serve(ctx, front)
+	})
 	h.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: 30 * time.Second}
 	t.Cleanup(func() {
 		h.client.CloseIdleConnections()

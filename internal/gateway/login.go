@@ -145,7 +145,7 @@ func (f *flight) endAtHA() {
 // judgeCode finds the device that earned a code which is spent without a cookie: by
 // the app itself, whose web view earned it, or by somebody the code was handed to.
 func (f *flight) judgeCode(t ha.TokenRequest) {
-	if f.isKnown() || f.who.Revoked || f.credential != policy.CredentialNone {
+	if f.isKnown() && !f.byKey || f.who.Revoked || f.credential != policy.CredentialNone {
 		return
 	}
 	device, ok := f.gw.Identity.PeekCode(t.Code)
@@ -154,7 +154,7 @@ func (f *flight) judgeCode(t ha.TokenRequest) {
 	}
 	who, ok := f.gw.Identity.Who(device)
 	switch {
-	case !ok:
+	case !ok, f.byKey && (device == f.who.Device || who.Person != f.who.Person):
 	case who.Revoked:
 		f.who.Revoked = true
 	case who.Kind == identity.KindApp && ha.IsAppClient(t.ClientID), slices.Contains(f.gw.Clients, t.ClientID):
@@ -169,7 +169,7 @@ func (f *flight) foreignToken(no *refusal) *refusal {
 	case f.revokes():
 		// Home Assistant answers 200 to any nonsense here, and so do we, without passing it on.
 		no.status, no.body = http.StatusOK, "{}"
-	case f.route == ha.RouteToken && f.who.Kind == identity.KindBrowser:
+	case f.route == ha.RouteToken && f.inBrowser():
 		no.status, no.body = http.StatusBadRequest, `{"error":"invalid_grant"}`
 	}
 	return no
@@ -261,14 +261,14 @@ func (f *flight) mayLogInFor(clientID, redirect string) bool {
 	switch {
 	case f.isOwn(clientID):
 		return f.isOwn(redirect)
-	case f.who.Kind == identity.KindApp && ha.IsAppClient(clientID):
+	case f.inApp() && ha.IsAppClient(clientID):
 		return ha.IsAppRedirect(clientID, redirect)
 	}
 	return slices.Contains(f.gw.Clients, clientID) // where it leads is held by Home Assistant to the client's own host
 }
 
 func (f *flight) mayBeFor(clientID string) bool {
-	return f.isOwn(clientID) || f.who.Kind == identity.KindApp && ha.IsAppClient(clientID) || slices.Contains(f.gw.Clients, clientID)
+	return f.isOwn(clientID) || f.inApp() && ha.IsAppClient(clientID) || slices.Contains(f.gw.Clients, clientID)
 }
 
 // isOwn reports whether a client id or redirect URI belongs to the origin that asks.
@@ -430,6 +430,9 @@ func (f *flight) signedOut(ctx context.Context) *refusal {
 	}
 	if err := f.gw.Identity.ForgetRefresh(ctx, token); err != nil {
 		return f.must(err)
+	}
+	if f.byKey {
+		return nil // it has no session with us that could end
 	}
 	if f.who.Kind == identity.KindApp {
 		return f.must(f.gw.Identity.SignOutDevice(ctx, f.who.Device))

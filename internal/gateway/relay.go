@@ -166,7 +166,7 @@ func (f *flight) authenticate(s *socket, hello []byte) bool {
 	if no != nil {
 		f.blame(no)
 		f.takeDown(no)
-		if no.reason == policy.ReasonCredential && f.who.Kind == identity.KindBrowser {
+		if no.reason == policy.ReasonCredential && f.inBrowser() {
 			_ = s.client.Write(ctx, websocket.MessageText, ha.AuthInvalid)
 		}
 		_ = s.client.Close(websocket.StatusPolicyViolation, "")

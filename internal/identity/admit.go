@@ -66,7 +66,7 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 			continue
 		}
 		known++
-		idle := !d.hasTokens()
+		idle := !d.hasTokens() || len(d.keys) > 0 && len(d.liveKeys(now)) == 0
 		for _, e := range d.sessions {
 			idle = idle && !i.live(e, now)
 		}
@@ -84,9 +84,9 @@ func (i *Identity) makeRoom(p *person, now time.Time) (*device, error) {
 }
 
 // hasTokens reports whether a device lives by what Home Assistant gave it, whatever
-// became of its sessions, or by what the owner gave it while moving in.
+// became of its sessions, by a key of its own, or by what the owner gave it while moving in.
 func (d *device) hasTokens() bool {
-	if d.source || d.kind != KindBrowser && len(d.refresh)+len(d.webhooks)+len(d.programs) > 0 {
+	if d.source || len(d.keys) > 0 || d.kind != KindBrowser && len(d.refresh)+len(d.webhooks)+len(d.programs) > 0 {
 		return true
 	}
 	for _, t := range d.refresh {

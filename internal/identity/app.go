@@ -34,12 +34,17 @@ func (i *Identity) Who(device string) (who policy.Who, ok bool) {
 	if !ok {
 		return policy.Who{}, false
 	}
+	return d.who(), true
+}
+
+// who is the device as one that asks and needs no session.
+func (d *device) who() policy.Who {
 	p := d.person
-	who = policy.Who{Person: p.id, Name: p.name, Role: p.role, Device: d.id, Kind: d.kind, HAUser: p.haID, Revoked: !d.revoked.IsZero()}
+	who := policy.Who{Person: p.id, Name: p.name, Role: p.role, Device: d.id, Kind: d.kind, HAUser: p.haID, Revoked: !d.revoked.IsZero()}
 	if !who.Revoked {
 		who.Proof = policy.ProofDevice
 	}
-	return who, true
+	return who
 }
 
 // SeenDevice notes where a device without a session was seen; see Seen.

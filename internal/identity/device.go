@@ -44,7 +44,7 @@ func (i *Identity) Devices() []Device {
 func (d *device) public() Device {
 	at := d.where.Load()
 	return Device{ID: d.id, PersonID: d.person.id, PersonName: d.person.name, Kind: d.kind, Name: d.name, Created: d.created,
-		LastSeen: ledger.Instant(d.seen.Load()), LastAddr: at.text(), LastDoor: string(at.door), RevokedAt: d.revoked}
+		LastSeen: ledger.Instant(d.seen.Load()), LastAddr: at.text(), LastDoor: string(at.door), RevokedAt: d.revoked, Expires: d.expires()}
 }
 
 // RevokeDevice shuts a device out for good: its sessions end, its tokens stay known

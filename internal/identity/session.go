@@ -213,6 +213,7 @@ type watchers struct {
 	mu   sync.Mutex
 	next int
 	all  map[int]func(Ended)
+	keys map[int]func()
 }
 
 // Watch has f called for each session that ends and each device that is revoked,
@@ -245,6 +246,9 @@ func (w *watchers) tell(e Ended) {
 	w.mu.Unlock()
 	for _, f := range all {
 		f(e)
+	}
+	if e.Session == "" {
+		w.tellKeys()
 	}
 }
 

@@ -31,6 +31,7 @@ type state struct {
 	issuers     map[string]*refreshToken
 	webhooks    map[hash]*webhook
 	programs    map[hash]*program
+	keys        map[policy.Key]*deviceKey
 	residents   map[string]*resident
 	sources     map[string]*device // by address at home
 	faded       map[hash]struct{}  // tokens and webhooks that were somebody's until lately; not kept over a restart
@@ -50,6 +51,7 @@ func newState() state {
 		issuers:     make(map[string]*refreshToken),
 		webhooks:    make(map[hash]*webhook),
 		programs:    make(map[hash]*program),
+		keys:        make(map[policy.Key]*deviceKey),
 		residents:   make(map[string]*resident),
 		sources:     make(map[string]*device),
 		faded:       make(map[hash]struct{}),
@@ -102,11 +104,12 @@ type device struct {
 	refresh  map[hash]*refreshToken
 	webhooks map[hash]*webhook
 	programs map[hash]*program
+	keys     map[policy.Key]*deviceKey
 }
 
 func newDevice(id string, p *person, kind, name string, created time.Time) *device {
 	d := &device{id: id, person: p, kind: kind, name: name, created: created,
-		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken), webhooks: make(map[hash]*webhook), programs: make(map[hash]*program)}
+		sessions: make(map[string]*session), refresh: make(map[hash]*refreshToken), webhooks: make(map[hash]*webhook), programs: make(map[hash]*program), keys: make(map[policy.Key]*deviceKey)}
 	d.where.Store(&place{})
 	return d
 }
@@ -228,6 +231,11 @@ func (s *state) dropDevice(d *device) {
 	for _, k := range d.programs {
 		delete(s.programs, k.hash)
 	}
+	for key, k := range d.keys {
+		if s.keys[key] == k {
+			delete(s.keys, key)
+		}
+	}
 	for addr, of := range s.sources {
 		if of == d {
 			delete(s.sources, addr)
@@ -275,6 +283,14 @@ func (s *state) dropAccess(a *accessToken) {
 }
 
 func (s *state) addProgram(k *program) { s.programs[k.hash], k.device.programs[k.hash] = k, k }
+
+// addKey makes a key a device's, and nobody else's.
+func (s *state) addKey(k *deviceKey) {
+	if had, ok := s.keys[k.key]; ok {
+		delete(had.device.keys, k.key)
+	}
+	s.keys[k.key], k.device.keys[k.key] = k, k
+}
 
 func (s *state) addWebhook(w *webhook) { s.webhooks[w.hash], w.device.webhooks[w.hash] = w, w }
 

@@ -15,6 +15,7 @@ func (i *Identity) tidy(ctx context.Context) {
 	i.codes.tidy(i.cfg.Now())
 	i.spent.tidy(i.cfg.Now())
 	i.misses.tidy(i.cfg.Now())
+	i.tidyKeys()
 
 	i.writing.Lock()
 	now := i.cfg.Now()

@@ -52,6 +52,7 @@ type Device struct {
 	LastAddr   string
 	LastDoor   string
 	RevokedAt  time.Time // zero while it is known
+	Expires    time.Time // when its key does; zero where it has none, or that does not
 }
 
 // SessionInfo is a browser's session.

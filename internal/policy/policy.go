@@ -76,6 +76,13 @@ type Who struct {
 	Revoked bool
 }
 
+// Key is what a door has verified that a connection holds: the private half of a device's
+// key. The zero Key is none.
+type Key struct {
+	Kind string // of the device: certificate, peer, sshkey or onionkey
+	ID   string // the public half, as that kind writes it
+}
+
 // Credential is what an HA credential (bearer, refresh token, signed path) that
 // came along is worth.
 type Credential int
