@@ -137,7 +137,7 @@ func TestReplacedKeyCountsForAWhile(t *testing.T) {
 }
 
 // A device whose key counts is not pushed out by others; one whose key has expired is.
-func TestLiveKeysAreNotPushedOut(t *testing.T) {
+func TestKeysThatCountAreNotPushedOut(t *testing.T) {
 	h, ctx := newHouse(t), t.Context()
 	_, err := h.AddPerson(ctx, "Anna", policy.RoleMember, "", "")
 	h.must(err)
