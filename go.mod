@@ -43,6 +43,7 @@ require (
 	modernc.org/sqlite v1.61.0
 	pgregory.net/rapid v1.3.0
 	rsc.io/qr v0.2.0
+	software.sslmate.com/src/go-pkcs12 v0.7.0
 )
 
 require (

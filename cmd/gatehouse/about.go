@@ -109,7 +109,11 @@ func sayDoors(w io.Writer, doors []doorRow) {
 		if !d.Open {
 			state, as = "closed", d.Why
 		}
-		rows = append(rows, []string{d.Name, state, d.Listen, as})
+		name := d.Name
+		if d.For != "" {
+			name += " (" + d.For + ")"
+		}
+		rows = append(rows, []string{name, state, d.Listen, as})
 	}
 	table(w, rows)
 }

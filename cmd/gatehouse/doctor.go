@@ -156,7 +156,7 @@ func (h *house) examineDoors() []diagnosis {
 	}
 	var all []diagnosis
 	for _, d := range h.server.doors {
-		x := diagnosis{ID: "door-" + string(d.name), Title: "Door " + string(d.name) + " is open", Result: good, Detail: strings.Join(d.origins, " ")}
+		x := diagnosis{ID: "door-" + d.label(), Title: "Door " + d.label() + " is open", Result: good, Detail: strings.Join(d.origins, " ")}
 		if why, hint := d.closed(); why != "" {
 			x.Result, x.Detail, x.Hint = bad, why, hint
 		}

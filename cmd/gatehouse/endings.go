@@ -7,6 +7,7 @@ import (
 
 	"gatehouse/internal/acme"
 	"gatehouse/internal/event"
+	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
 )
 
@@ -31,6 +32,11 @@ func (s *server) endings() []ending {
 	for _, f := range s.files {
 		leaf := f.now().Leaf
 		all = append(all, ending{f.certificate, leaf.NotBefore, leaf.NotAfter, nil})
+	}
+	if s.clients != nil {
+		for _, k := range s.identity.Keys(identity.KindCertificate) {
+			all = append(all, ending{"the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), k.Created, k.Expires, nil})
+		}
 	}
 	until := s.authority.Expires()
 	return append(all, ending{"the local authority's root", until.AddDate(-10, 0, 0), until, nil})

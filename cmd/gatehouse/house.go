@@ -53,6 +53,7 @@ func handlers() map[string]handler {
 		"sessions/end":       on(endSession),
 		"invite":             on(invite),
 		"invite/program":     on(inviteProgram),
+		"invite/certificate": on(inviteCertificate),
 		"ca":                 on(authority),
 		"ca/rotate":          on(rotateAuthority),
 		"doctor":             on(examine),
@@ -428,7 +429,7 @@ func invite(ctx context.Context, h *house, in invitee) (doc inviteDocument, err 
 func (h *house) base() (string, error) {
 	if h.server != nil {
 		for _, d := range h.server.doors {
-			if why, _ := d.closed(); why == "" && len(d.origins) > 0 {
+			if why, _ := d.closed(); why == "" && d.of == "" && len(d.origins) > 0 {
 				return d.origins[0], nil
 			}
 		}
@@ -503,6 +504,7 @@ type statusDocument struct {
 
 type doorRow struct {
 	Name    string   `json:"name"`
+	For     string   `json:"for,omitempty"` // what it is for, where a door has several ports
 	Listen  string   `json:"listen"`
 	Open    bool     `json:"open"`
 	State   string   `json:"state"` // open or closed

@@ -150,12 +150,12 @@ func (s *server) measureDoors(x *exposition) {
 	open, ends := map[string]float64{}, map[string]float64{}
 	for _, d := range s.doors {
 		why, _ := d.closed()
-		open[string(d.name)] = number(why == "")
+		open[d.label()] = number(why == "")
 		if d.shows == nil || d.listener == nil {
 			continue
 		}
 		if shown, err := d.shows(&tls.ClientHelloInfo{ServerName: s.cfg.Home.Name}); err == nil && shown.Leaf != nil {
-			ends[string(d.name)] = float64(shown.Leaf.NotAfter.Unix())
+			ends[d.label()] = float64(shown.Leaf.NotAfter.Unix())
 		}
 	}
 	if row, ok := s.plain.row(); ok {

@@ -209,8 +209,9 @@ func (a *app) newSessionsCommand() *cobra.Command {
 }
 
 func (a *app) newInviteCommand() *cobra.Command {
-	var owner, program bool
+	var owner, program, certificate bool
 	var wish programWish
+	var client certificateWish
 	c := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Make a link that makes a browser or an app known, or a token for a program",
@@ -219,18 +220,33 @@ companion app, which opens no links, a member types the name and the code instea
 link is a key: send it by a way that you trust. With --owner it makes the first owner, within
 15 minutes, and only while there is none.
 
+With --certificate it makes a client certificate, for an app on a phone that shows it at
+the door of its own (certificate_listen): a link by which the phone fetches it, once, and
+the password of the file, to be said and not sent.
+
 With --program it makes a token of Home Assistant's for a program of that person's,
 such as a script, and shows it once. The token works through the gateway for what
 --may names and from where --from says, and nowhere else.`,
-		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
+		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if certificate && len(args) == 1 {
+				client.Person, client.Label, client.Days = args[0], wish.Label, wish.Days
+				if !cmd.Flags().Changed("label") {
+					client.Label = "A phone"
+				}
+				return a.inviteCertificate(cmd.Context(), client)
+			}
 			if program && len(args) == 1 && !owner {
 				wish.Person = args[0]
 				return a.inviteProgram(cmd.Context(), wish)
 			}
 			in := invitee{Owner: owner}
 			switch {
+			case certificate && owner:
+				return &problem{status: statusUsage, err: fmt.Errorf("invite --owner --certificate"), hint: "the first owner is made known by a browser"}
+			case certificate:
+				return &problem{status: statusUsage, err: fmt.Errorf("whose certificate?"), hint: "gatehouse invite NAME --certificate"}
 			case program && owner:
 				return &problem{status: statusUsage, err: fmt.Errorf("invite --owner --program"), hint: "the first owner is a person"}
 			case program:
@@ -264,10 +280,13 @@ such as a script, and shows it once. The token works through the gateway for wha
 	}
 	c.Flags().BoolVar(&owner, "owner", false, "for the first owner")
 	c.Flags().BoolVar(&program, "program", false, "a token for a program")
-	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, a `NAME`")
+	c.Flags().BoolVar(&certificate, "certificate", false, "a client certificate for a companion app")
+	c.Flags().BoolVar(&client.Legacy, "legacy", false, "with --certificate: a file that devices from before 2020 can read; its seal is weaker")
+	c.MarkFlagsMutuallyExclusive("program", "certificate")
+	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program or device, a `NAME`")
 	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
 	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
-	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token lasts")
+	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token or certificate lasts")
 	c.Flags().BoolVar(&wish.Admin, "admin", false, "its Home Assistant user is an administrator")
 	return c
 }

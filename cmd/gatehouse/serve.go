@@ -93,9 +93,9 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 	}
 	for _, d := range s.doors {
 		if why, _ := d.closed(); why == "" {
-			a.note("door %s is open: %s", d.name, strings.Join(d.origins, " "))
+			a.note("door %s is open: %s", d.label(), strings.Join(d.origins, " "))
 		} else {
-			a.note("door %s is closed: %s", d.name, why)
+			a.note("door %s is closed: %s", d.label(), why)
 		}
 	}
 	if !s.identity.HasOwner() {

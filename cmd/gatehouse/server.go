@@ -55,6 +55,7 @@ type server struct {
 	filter    *filter.Filter
 	offload   *offload // nil where the kernel does not help
 	authority *pki.Authority
+	clients   *pki.Clients       // nil where no door asks for a client certificate
 	public    *acme.Manager      // nil where no public authority is asked
 	http01    net.Listener       // for the challenge "http"; nil without it
 	files     []*fileCertificate // those that are shown
@@ -77,6 +78,7 @@ type server struct {
 // openDoor is a door of the configuration: open, or closed for a reason.
 type openDoor struct {
 	name     policy.Door
+	of       string // what it is for, where a door has several ports; empty for the one that everybody uses
 	listen   string
 	listener net.Listener // nil while it is closed
 	door     gateway.Door
@@ -110,9 +112,17 @@ func (d openDoor) closed() (why, hint string) {
 	return "", ""
 }
 
+// label is the door's name, and what it is for where that is not everybody.
+func (d openDoor) label() string {
+	if d.of == "" {
+		return string(d.name)
+	}
+	return string(d.name) + "-" + d.of
+}
+
 // row is the door in a document.
 func (d openDoor) row() doorRow {
-	row := doorRow{Name: string(d.name), Listen: d.listen, Origins: append([]string{}, d.origins...)}
+	row := doorRow{Name: string(d.name), For: d.of, Listen: d.listen, Origins: append([]string{}, d.origins...)}
 	row.Why, row.Hint = d.closed()
 	row.Open = row.Why == ""
 	row.State = stateOf(row.Open)
@@ -228,7 +238,11 @@ func (s *server) openGateway() error {
 		return err
 	}
 	s.home = newHomeWatch(users, s.haToken, s.identity, s.emit, s.parts.log)
-	pages, err := web.New(web.Config{Identity: s.identity, Log: s.parts.log, Ready: s.home.answers})
+	how := web.Config{Identity: s.identity, Log: s.parts.log, Ready: s.home.answers}
+	if s.clients != nil {
+		how.Certificates = nextCertificates{s}
+	}
+	pages, err := web.New(how)
 	if err != nil {
 		return err
 	}
@@ -409,6 +423,9 @@ func (c counting) Fail(f guard.Failure) { c.s.fail(f) }
 func (s *server) openDoors() error {
 	if d := s.cfg.Doors.HTTPS; d != nil {
 		if err := s.openHTTPS(d); err != nil {
+			return err
+		}
+		if err := s.openCertificateDoor(context.Background(), d); err != nil {
 			return err
 		}
 	}

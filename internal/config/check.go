@@ -73,6 +73,15 @@ func (c *Config) checkDoors(k *checker) {
 		if https.PublicPort < 0 || https.PublicPort > 65535 {
 			k.say("doors.https.public_port", "", "is %d; ports go from 1 to 65535", https.PublicPort)
 		}
+		if https.CertificateListen != "" {
+			k.listen("doors.https.certificate_listen", https.CertificateListen)
+		}
+		if https.CertificatePort < 0 || https.CertificatePort > 65535 {
+			k.say("doors.https.certificate_port", "", "is %d; ports go from 1 to 65535", https.CertificatePort)
+		}
+		if port := portOf(https.CertificateListen); port != "" && port == portOf(https.Listen) {
+			k.say("doors.https.certificate_listen", `devices with a certificate need a port of their own, like ":9443"`, "has the same port as doors.https.listen")
+		}
 		k.proxies("doors.https", https.ProxyProtocol, https.TrustedProxies)
 	}
 	if lan != nil {

@@ -61,10 +61,12 @@ type Doors struct {
 
 // HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
 type HTTPS struct {
-	Listen         string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":443\""`
-	PublicPort     int      `toml:"public_port" json:"public_port" comment:"Port that people type, where the router forwards another one. Default 0: the port of listen"`
-	ProxyProtocol  bool     `toml:"proxy_protocol" json:"proxy_protocol" comment:"The proxies of trusted_proxies speak the PROXY protocol (version 1 or 2), and nobody else connects. Default false: they set X-Forwarded-For"`
-	TrustedProxies []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
+	Listen            string   `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":443\""`
+	PublicPort        int      `toml:"public_port" json:"public_port" comment:"Port that people type, where the router forwards another one. Default 0: the port of listen"`
+	CertificateListen string   `toml:"certificate_listen" json:"certificate_listen" comment:"Address and port of a door for devices that have a client certificate (gatehouse invite NAME --certificate), like \":9443\". Empty: none."`
+	CertificatePort   int      `toml:"certificate_port" json:"certificate_port" comment:"Port that people type for it, where the router forwards another one. Default 0: the port of certificate_listen"`
+	ProxyProtocol     bool     `toml:"proxy_protocol" json:"proxy_protocol" comment:"The proxies of trusted_proxies speak the PROXY protocol (version 1 or 2), and nobody else connects. Default false: they set X-Forwarded-For"`
+	TrustedProxies    []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
 }
 
 // LAN is the door for home alone. It must not be the one that the router forwards to.

@@ -350,6 +350,7 @@ func (f *flight) visit() identity.Visit {
 		Cookie:    f.cookie,
 		Secure:    f.overTLS(),
 		Unheard:   f.unheard,
+		Key:       f.key,
 	}
 }
 

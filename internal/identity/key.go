@@ -100,6 +100,18 @@ func (i *Identity) Keys(kind string) []KeyInfo {
 	return all
 }
 
+// Key returns a key that counts now.
+func (i *Identity) Key(key policy.Key) (KeyInfo, bool) {
+	now := i.cfg.Now()
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	k, ok := i.keys[key]
+	if !ok || !k.counts(now) {
+		return KeyInfo{}, false
+	}
+	return KeyInfo{key, k.data, k.created, k.expires, k.device.public()}, true
+}
+
 // check reports what is wrong with a key; now is the time.
 func (n NewKey) check(now time.Time) error {
 	switch {

@@ -16,7 +16,7 @@ func (i *Identity) load(ctx context.Context) error {
 	i.state = newState()
 	return i.cfg.Ledger.View(ctx, func(tx *ledger.Tx) error {
 		for _, read := range []func(*ledger.Tx) error{
-			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens, i.loadWebhooks, i.loadPrograms, i.loadKeys, i.loadResidents,
+			i.loadPeople, i.loadRecovery, i.loadDevices, i.loadPasskeys, i.loadSessions, i.loadInvitations, i.loadTokens, i.loadWebhooks, i.loadPrograms, i.loadKeys, i.loadHandouts, i.loadResidents,
 		} {
 			if err := read(tx); err != nil {
 				return err

@@ -183,6 +183,7 @@ func (i *Identity) RemovePerson(ctx context.Context, id string) error {
 			`DELETE FROM passkeys WHERE person_id = $1`,
 			`DELETE FROM recovery_codes WHERE person_id = $1`,
 			`DELETE FROM invitations WHERE person_id = $1`,
+			`DELETE FROM handouts WHERE person_id = $1`,
 		} {
 			if _, err := tx.Exec(statement, id); err != nil {
 				return err
@@ -202,6 +203,11 @@ func (i *Identity) RemovePerson(ctx context.Context, id string) error {
 		for h, inv := range i.invitations {
 			if inv.person == p {
 				delete(i.invitations, h)
+			}
+		}
+		for h, waits := range i.handouts {
+			if waits.person == p {
+				delete(i.handouts, h)
 			}
 		}
 		for _, d := range revoked {

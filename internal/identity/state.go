@@ -32,6 +32,7 @@ type state struct {
 	webhooks    map[hash]*webhook
 	programs    map[hash]*program
 	keys        map[policy.Key]*deviceKey
+	handouts    map[hash]*handout
 	residents   map[string]*resident
 	sources     map[string]*device // by address at home
 	faded       map[hash]struct{}  // tokens and webhooks that were somebody's until lately; not kept over a restart
@@ -52,6 +53,7 @@ func newState() state {
 		webhooks:    make(map[hash]*webhook),
 		programs:    make(map[hash]*program),
 		keys:        make(map[policy.Key]*deviceKey),
+		handouts:    make(map[hash]*handout),
 		residents:   make(map[string]*resident),
 		sources:     make(map[string]*device),
 		faded:       make(map[hash]struct{}),

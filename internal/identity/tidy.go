@@ -31,13 +31,19 @@ func (i *Identity) tidy(ctx context.Context) {
 			uninvited = append(uninvited, inv)
 		}
 	}
+	var unfetched []*handout
+	for _, h := range i.handouts {
+		if !now.Before(h.expires) {
+			unfetched = append(unfetched, h)
+		}
+	}
 	var stale []*accessToken
 	for _, t := range i.access {
 		if !now.Before(t.expires) {
 			stale = append(stale, t)
 		}
 	}
-	if len(over)+len(uninvited)+len(stale) == 0 {
+	if len(over)+len(uninvited)+len(unfetched)+len(stale) == 0 {
 		i.writing.Unlock()
 		return
 	}
@@ -52,6 +58,11 @@ func (i *Identity) tidy(ctx context.Context) {
 				return err
 			}
 		}
+		for _, h := range unfetched {
+			if _, err := tx.Exec(`DELETE FROM handouts WHERE hash = $1`, h.hash[:]); err != nil {
+				return err
+			}
+		}
 		_, err := tx.Exec(`DELETE FROM access_tokens WHERE expires <= $1`, ledger.Millis(now))
 		return err
 	}, func() {
@@ -60,6 +71,9 @@ func (i *Identity) tidy(ctx context.Context) {
 		}
 		for _, inv := range uninvited {
 			delete(i.invitations, inv.hash)
+		}
+		for _, h := range unfetched {
+			delete(i.handouts, h.hash)
 		}
 		for _, t := range stale {
 			i.dropAccess(t)

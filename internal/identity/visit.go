@@ -24,8 +24,9 @@ type Visit struct {
 	Host      string     // host name asked for, without port
 	Origin    string     // https://host[:port], as the browser writes it
 	UserAgent string
-	Cookie    string // value of CookieName; empty if none came
-	Secure    string // https://host[:port] of the same house, where this door has no TLS; otherwise empty
+	Cookie    string     // value of CookieName; empty if none came
+	Secure    string     // https://host[:port] of the same house, where this door has no TLS; otherwise empty
+	Key       policy.Key // that the connection has shown, of a known device; zero without one
 	// Unheard is set where the source is not listened to (package guard). It is answered as
 	// any stranger is who has nothing right to show, and as much is done for it.
 	Unheard bool

@@ -147,6 +147,7 @@ func failures() []failure {
 		{errBody, http.StatusBadRequest, "body"},
 		{errSignedOut, http.StatusUnauthorized, "signed-out"},
 		{identity.ErrRefused, http.StatusUnauthorized, "refused"},
+		{errNoCertificate, http.StatusNotFound, "not-found"},
 		{identity.ErrNoInvitation, http.StatusNotFound, "invitation"},
 		{identity.ErrCeremony, http.StatusConflict, "again"},
 		{identity.ErrWrongCode, http.StatusUnprocessableEntity, "code"},

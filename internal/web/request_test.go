@@ -13,7 +13,7 @@ import (
 // everyRoute calls f with each route there is, and an address of it.
 func everyRoute(h *house, f func(target, method string, rt route)) {
 	for path, methods := range h.routes {
-		target := map[string]string{pathInvite: path + "abcd", pathStatic: path + "gatehouse.css"}[path]
+		target := map[string]string{pathInvite: path + "abcd", pathHandout: path + "abcd", pathStatic: path + "gatehouse.css"}[path]
 		if target == "" {
 			target = path
 		}
@@ -97,7 +97,7 @@ func TestWhatIsPosted(t *testing.T) {
 				{"Origin", "", "Sec-Fetch-Site", "same-origin"}, {"Origin", "null", "Sec-Fetch-Site", "same-origin"},
 				{"Content-Type", kind + "; charset=utf-8"},
 			} {
-				if w := send(empty, header...); w.Code == http.StatusForbidden && !strings.Contains(target, "invite/abcd") || w.Code == http.StatusUnsupportedMediaType {
+				if w := send(empty, header...); w.Code == http.StatusForbidden && !strings.Contains(target, "/abcd") || w.Code == http.StatusUnsupportedMediaType {
 					t.Errorf("%v: %d", header, w.Code)
 				}
 			}

@@ -18,6 +18,9 @@ const (
 	pathResume  = authPrefix + "resume"
 	pathInvite  = authPrefix + "invite/" // and the invitation's code
 	pathStatic  = authPrefix + "static/" // and a file's name
+
+	pathHandout = authPrefix + "certificate/" // and its code
+	pathRenew   = authPrefix + "certificate"
 )
 
 // taking is what a request of a route brings along.
@@ -69,6 +72,14 @@ func routes() map[string]map[string]route {
 			http.MethodPost: submit((*Pages).inviteBrowser),
 		},
 		pathStatic: get((*Pages).static),
+		pathHandout: {
+			http.MethodGet:  {serve: (*Pages).handoutPage},
+			http.MethodPost: submit((*Pages).takeHandout),
+		},
+		pathRenew: {
+			http.MethodGet:  {serve: (*Pages).renewPage},
+			http.MethodPost: submit((*Pages).renewCertificate),
+		},
 
 		apiPrefix + "session":               get((*Pages).session),
 		apiPrefix + "ready":                 get((*Pages).ready),
@@ -100,7 +111,7 @@ func routes() map[string]map[string]route {
 
 // find returns what can be done at a path, nil if nothing, and the argument in it.
 func (p *Pages) find(path string) (methods map[string]route, arg string) {
-	for _, prefix := range []string{pathInvite, pathStatic} {
+	for _, prefix := range []string{pathInvite, pathStatic, pathHandout} {
 		if arg, ok := strings.CutPrefix(path, prefix); ok {
 			if arg == "" || strings.Contains(arg, "/") {
 				return nil, ""

@@ -38,6 +38,8 @@ import (
 type Config struct {
 	Identity *identity.Identity // must not be nil
 	Log      *slog.Logger       // nil is slog.Default
+	// Certificates makes the next certificate of devices that have one. Nil where none has.
+	Certificates Certificates
 	// Ready reports whether Home Assistant answers. The page that says it does not waits for
 	// this. Nil says it always does.
 	Ready func() bool

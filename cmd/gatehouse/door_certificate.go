@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/door/https"
+	"gatehouse/internal/identity"
+	"gatehouse/internal/pki"
+	"gatehouse/internal/policy"
+)
+
+// The port of the door https for devices that are known by a client certificate.
+
+// clientDays is how long a client certificate lasts if nobody says otherwise.
+const clientDays = 365
+
+// keepReplaced is how long a certificate counts after the next one was fetched: the person has
+// to install it first.
+const keepReplaced = 7 * 24 * time.Hour
+
+// openCertificateDoor opens the port, where the configuration has one. That it cannot be had
+// closes it alone.
+func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) error {
+	if d.CertificateListen == "" {
+		return nil
+	}
+	clients, err := pki.OpenClients(ctx, s.parts.ledger, nil)
+	if err != nil {
+		return err
+	}
+	s.clients = clients
+	name := s.cfg.Home.Name
+	open := openDoor{name: policy.HTTPS, of: "certificates", listen: d.CertificateListen}
+	get, why := s.certificate(name)
+	if why == "" {
+		how := https.Config{Listen: d.CertificateListen, Names: []string{name}, PublicPort: d.CertificatePort, TLS: pki.ServerConfig(get),
+			Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
+		if s.public != nil {
+			how.Ready = func(name string) bool { return s.public.Certificate(name) != nil }
+			open.notYet = func() (why, hint string) { return s.public.Why(name) }
+		}
+		door, err := https.ListenCertificates(how, clients.Pool())
+		if err != nil {
+			p := asProblem(cannotListen(err, "doors.https.certificate_listen"))
+			why, open.hint = err.Error(), p.hint
+		} else {
+			open.listener, open.door, open.origins, open.shows = door, door, door.Origins(), get
+			open.keys = identity.KindCertificate
+			open.setKeys = func(keys []identity.KeyInfo) {
+				ids := make([]string, len(keys))
+				for i, k := range keys {
+					ids[i] = k.Key.ID
+				}
+				door.SetKeys(ids)
+			}
+		}
+	}
+	open.why = why
+	s.doors = append(s.doors, open)
+	return nil
+}
+
+// nextCertificates makes the next certificate of a device, for web.
+type nextCertificates struct{ s *server }
+
+// Next implements web.Certificates.
+func (n nextCertificates) Next(ctx context.Context, d identity.Device, password string) ([]byte, error) {
+	file, err := n.s.clients.Issue(clientName(d.PersonName, d.Name), password, clientDays, false)
+	if err != nil {
+		return nil, err
+	}
+	key := identity.NewKey{Key: policy.Key{Kind: identity.KindCertificate, ID: file.KeyID}, Expires: file.Expires}
+	if err := n.s.identity.ReplaceKey(ctx, d.ID, key, time.Now().Add(keepReplaced)); err != nil {
+		return nil, fmt.Errorf("keep the next certificate: %w", err)
+	}
+	return file.PKCS12, nil
+}
+
+// clientName is what a client certificate says of its device.
+func clientName(person, label string) string { return person + ", " + label }
