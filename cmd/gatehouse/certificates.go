@@ -218,7 +218,7 @@ func listCertificates(_ context.Context, h *house, _ none) (certificatesDocument
 		return doc, &problem{status: statusCannot, err: errors.New("the gateway is not running"), hint: `start it: "gatehouse serve", or its service`}
 	}
 	for _, e := range h.server.endings() {
-		row := certificateRow{Name: e.what, Until: stamp(e.until)}
+		row := certificateRow{Name: e.what, Until: stamp(e.until), Why: e.why}
 		if s := e.state; s != nil {
 			row = certificateRow{s.Name, s.Issuer, stamp(s.Until), stamp(s.Renew), s.Why, s.Hint, stamp(s.NextTry)}
 		}

@@ -186,7 +186,15 @@ func (h *house) examineCertificates() []diagnosis {
 	if err == nil {
 		err = loaded.Leaf.VerifyHostname(h.cfg.Home.Name)
 	}
+	var shown error
+	if h.server != nil {
+		for _, f := range h.server.files {
+			shown = errors.Join(shown, f.trouble())
+		}
+	}
 	switch {
+	case shown != nil:
+		d.Result, d.Detail, d.Hint = bad, "its files changed and cannot be used; the one before is shown: "+shown.Error(), "put a certificate and its own key there, readable by the gateway"
 	case errors.Is(err, fs.ErrPermission):
 		d.Result, d.Detail, d.Hint = unknown, err.Error(), "run this as root"
 	case err != nil:

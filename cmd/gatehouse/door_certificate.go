@@ -36,7 +36,7 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) error
 	open := openDoor{name: policy.HTTPS, of: "certificates", listen: d.CertificateListen}
 	get, why := s.certificate(name)
 	if why == "" {
-		how := https.Config{Listen: d.CertificateListen, Names: []string{name}, PublicPort: d.CertificatePort, TLS: pki.ServerConfig(get),
+		how := https.Config{Listen: d.CertificateListen, Names: []string{name}, PublicPort: d.CertificatePort, TLS: s.tlsOf(get),
 			Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
 		if s.public != nil {
 			how.Ready = func(name string) bool { return s.public.Certificate(name) != nil }

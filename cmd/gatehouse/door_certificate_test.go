@@ -36,13 +36,16 @@ type certificateHouse struct {
 
 const certificateName = "house.home.arpa"
 
-func newCertificateHouse(t *testing.T) *certificateHouse {
+func newCertificateHouse(t *testing.T, changes ...func(*config.Config)) *certificateHouse {
 	t.Helper()
 	home := httptest.NewServer(hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}))
 	t.Cleanup(home.Close)
 	s := frontDoors(t, func(c *config.Config) {
 		c.Home.HAURL = home.URL
 		c.Doors.HTTPS.CertificateListen = "127.0.0.1:0"
+		for _, change := range changes {
+			change(c)
+		}
 	})
 	h := &certificateHouse{server: s, t: t, dir: t.TempDir()}
 	h.root = filepath.Join(h.dir, "root.pem")

@@ -19,6 +19,7 @@ type ending struct {
 	what         string
 	since, until time.Time
 	state        *acme.State // of one that we get ourselves
+	why          string      // something is wrong with it; empty where nothing is
 }
 
 // endings are those of all certificates that have one worth a warning.
@@ -26,20 +27,24 @@ func (s *server) endings() []ending {
 	var all []ending
 	if s.public != nil {
 		for _, state := range s.public.State() {
-			all = append(all, ending{state.Name, state.Since, state.Until, &state})
+			all = append(all, ending{what: state.Name, since: state.Since, until: state.Until, state: &state})
 		}
 	}
 	for _, f := range s.files {
 		leaf := f.now().Leaf
-		all = append(all, ending{f.certificate, leaf.NotBefore, leaf.NotAfter, nil})
+		e := ending{what: f.certificate, since: leaf.NotBefore, until: leaf.NotAfter}
+		if err := f.trouble(); err != nil {
+			e.why = "its files changed and cannot be used; the one before is shown: " + err.Error()
+		}
+		all = append(all, e)
 	}
 	if s.clients != nil {
 		for _, k := range s.identity.Keys(identity.KindCertificate) {
-			all = append(all, ending{"the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), k.Created, k.Expires, nil})
+			all = append(all, ending{what: "the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), since: k.Created, until: k.Expires})
 		}
 	}
 	until := s.authority.Expires()
-	return append(all, ending{"the local authority's root", until.AddDate(-10, 0, 0), until, nil})
+	return append(all, ending{what: "the local authority's root", since: until.AddDate(-10, 0, 0), until: until})
 }
 
 // watchEndings looks every hour, until ctx ends.

@@ -59,6 +59,7 @@ type server struct {
 	public    *acme.Manager      // nil where no public authority is asked
 	http01    net.Listener       // for the challenge "http"; nil without it
 	files     []*fileCertificate // those that are shown
+	trust     *publicTrust
 	home      *homeWatch
 	identity  *identity.Identity
 	gateway   *gateway.Gateway
@@ -145,6 +146,7 @@ func stateOf(open bool) string {
 func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err error) {
 	s = &server{cfg: c, parts: p, started: time.Now(), links: lan.NewLinks()}
 	s.plain = &plainDoor{s: s}
+	s.trust = s.newPublicTrust()
 	defer func() {
 		if err != nil {
 			s.close()
@@ -340,7 +342,7 @@ func (s *server) run(ctx context.Context) error {
 		if d.run != nil {
 			group.Go(func() error { return d.run(ctx) })
 		}
-		w := s.reader(d.name, d.proxies, s.gateway.Handler(d.door))
+		w := s.reader(d.name, d.proxies, s.trust.withHSTS(s.gateway.Handler(d.door)))
 		w.ConnContext = gateway.ConnContext(d.door)
 		group.Go(func() error {
 			if err := w.Serve(ctx, d.listener); err != nil {
@@ -458,7 +460,7 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 	open := openDoor{name: policy.HTTPS, listen: d.Listen, proxies: httpsProxies(s.cfg)}
 	get, why := s.certificate(name)
 	if why == "" {
-		how := https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort, TLS: pki.ServerConfig(get),
+		how := https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort, TLS: s.tlsOf(get),
 			Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
 		if s.public != nil {
 			how.Proof, how.Ready = s.public.Proof, func(name string) bool { return s.public.Certificate(name) != nil }
@@ -490,7 +492,7 @@ func (s *server) openLAN(d *config.LAN) error {
 		get = publicFirst(s.public, s.cfg.Home.Name, get)
 	}
 	proxies := lanProxies(s.cfg)
-	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: pki.ServerConfig(get), Links: s.links,
+	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: s.tlsOf(get), Links: s.links,
 		Proxies: proxies, Allow: s.admits(policy.LAN, proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.LAN, proxies)})
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
@@ -666,6 +668,7 @@ type fileCertificate struct {
 	looked time.Time
 	stamps [2]time.Time // when the files were last written
 	loaded *tls.Certificate
+	wrong  error // why what the files are now is not shown; nil where it is
 }
 
 // lookEvery is how often the files are looked at.
@@ -719,9 +722,18 @@ func (f *fileCertificate) now() *tls.Certificate {
 	return f.loaded
 }
 
+// trouble is why what the files are now is not shown; nil where it is.
+func (f *fileCertificate) trouble() error {
+	f.now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.wrong
+}
+
 func (f *fileCertificate) reload(now time.Time) {
 	stamps, err := f.written()
 	if err == nil && stamps == f.stamps {
+		f.wrong = nil
 		return
 	}
 	var fresh *tls.Certificate
@@ -729,9 +741,12 @@ func (f *fileCertificate) reload(now time.Time) {
 		fresh, err = pki.LoadFile(f.certificate, f.key, now)
 	}
 	if err != nil {
-		f.log.Error("the certificate's files changed and cannot be used; the one before is still shown", "error", err)
+		if f.wrong == nil || f.wrong.Error() != err.Error() {
+			f.log.Error("the certificate's files changed and cannot be used; the one before is still shown", "error", err)
+		}
+		f.wrong = err
 		return
 	}
-	f.stamps, f.loaded = stamps, fresh
+	f.stamps, f.loaded, f.wrong = stamps, fresh, nil
 	f.log.Info("certificate read again", "file", f.certificate, "until", stamp(fresh.Leaf.NotAfter))
 }

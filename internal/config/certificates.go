@@ -11,6 +11,9 @@ import (
 // checkCertificates looks at how certificates are got from public authorities.
 func (c *Config) checkCertificates(k *checker) {
 	s := c.Certificates
+	if s.TLS != "modern" && s.TLS != "intermediate" {
+		k.say("certificates.tls", `it is "modern" or "intermediate"`, "is %q", s.TLS)
+	}
 	if len(s.Issuers) == 0 {
 		for key, said := range map[string]bool{"issuer_root": s.IssuerRoot != "", "contact": s.Contact != "", "challenge": s.Challenge != "tls",
 			"http_listen": s.HTTPListen != "", "wildcard": s.Wildcard, "dns": s.DNS != nil} {

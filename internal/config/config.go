@@ -89,6 +89,7 @@ type Certificates struct {
 	Challenge   string   `toml:"challenge" json:"challenge" comment:"How the name is proved: \"tls\" on the door https itself, from outside on port 443; \"http\" on port 80 (http_listen); \"dns\" in the home's zone ([certificates.dns]), with no port open. Default \"tls\""`
 	HTTPListen  string   `toml:"http_listen" json:"http_listen" comment:"Address and port that the challenge \"http\" is answered on, and nothing else is. Empty: none."`
 	Wildcard    bool     `toml:"wildcard" json:"wildcard" comment:"Ask for *.zone in place of the home's own name, which then is in no public log. The challenge is \"dns\". Default false"`
+	TLS         string   `toml:"tls" json:"tls" comment:"Which TLS the doors speak: \"modern\" is 1.3 alone; \"intermediate\" is 1.2 as well, for devices from before 2019 (Android up to 9, iOS up to 12.1). Default \"modern\""`
 	DNS         *DNS     `toml:"dns,omitempty" json:"dns,omitempty"`
 }
 
@@ -146,7 +147,7 @@ type Duration time.Duration
 func Default() *Config {
 	return &Config{
 		Home:         Home{HAURL: "http://127.0.0.1:8123"},
-		Certificates: Certificates{Challenge: "tls"},
+		Certificates: Certificates{Challenge: "tls", TLS: "modern"},
 		Guard:        Guard{Threshold: 5, Window: Duration(10 * time.Minute), Ban: Duration(10 * time.Minute), MaxBan: Duration(7 * day), Allow: []string{}},
 		Policy:       Policy{SessionIdle: Duration(30 * 24 * time.Hour), SessionMax: Duration(365 * 24 * time.Hour)},
 		Events:       Events{Keep: "64MiB"},

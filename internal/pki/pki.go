@@ -129,6 +129,9 @@ func (a *Authority) Fingerprint() string {
 	return strings.Join(pairs, ":")
 }
 
+// Is reports whether a certificate is the root.
+func (a *Authority) Is(cert *x509.Certificate) bool { return a.root.Equal(cert) }
+
 // Expires is when the root ends.
 func (a *Authority) Expires() time.Time { return a.root.NotAfter }
 

@@ -165,25 +165,38 @@ func TestAuthorityIsKept(t *testing.T) {
 	}
 }
 
-// The doors speak TLS 1.2 and 1.3 with forward secrecy, and nothing older.
+// The doors speak TLS 1.3, by choice 1.2 with forward secrecy as well, and nothing older; the
+// post-quantum key exchange comes first.
 func TestServerConfig(t *testing.T) {
 	a, _, now := open(t, "house.test")
 	get := a.GetCertificate([]string{"house.test"}, nil)
-	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		near, far := pair(t)
-		cfg := ServerConfig(get)
-		cfg.Time = func() time.Time { return *now }
-		go func() { _ = tls.Server(far, cfg).HandshakeContext(context.Background()); _ = far.Close() }()
-		client := tls.Client(near, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
-		if err := client.HandshakeContext(t.Context()); (err == nil) != want {
-			t.Errorf("TLS %x: %v", version, err)
+	for name, policy := range map[string]struct {
+		config *tls.Config
+		speaks map[uint16]bool
+	}{
+		"modern":       {ServerConfig(get), map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: false, tls.VersionTLS13: true}},
+		"intermediate": {IntermediateConfig(get), map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true}},
+	} {
+		for version, want := range policy.speaks {
+			near, far := pair(t)
+			cfg := policy.config.Clone()
+			cfg.Time = func() time.Time { return *now }
+			go func() { _ = tls.Server(far, cfg).HandshakeContext(context.Background()); _ = far.Close() }()
+			client := tls.Client(near, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
+			err := client.HandshakeContext(t.Context())
+			if (err == nil) != want {
+				t.Errorf("%s, TLS %x: %v", name, version, err)
+			}
+			if state := client.ConnectionState(); err == nil && version == tls.VersionTLS13 && state.CurveID != tls.X25519MLKEM768 {
+				t.Errorf("%s: the key exchange is %s", name, state.CurveID)
+			}
+			_ = near.Close()
 		}
-		_ = near.Close()
-	}
-	for _, id := range ServerConfig(get).CipherSuites {
-		for _, s := range tls.InsecureCipherSuites() {
-			if s.ID == id {
-				t.Errorf("%s is chosen", s.Name)
+		for _, id := range policy.config.CipherSuites {
+			for _, s := range tls.InsecureCipherSuites() {
+				if s.ID == id {
+					t.Errorf("%s: %s is chosen", name, s.Name)
+				}
 			}
 		}
 	}

@@ -10,28 +10,35 @@ import (
 // GetCertificate is what tls.Config asks for a certificate.
 type GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// ServerConfig returns how a door speaks TLS: 1.2 and 1.3, forward secrecy and
-// authenticated encryption only, the post-quantum key exchange where the client has
-// it, HTTP/2 before HTTP/1.1. Early data is not taken: Go's server has none. Session
-// tickets are sealed with keys of this very configuration, which crypto/tls changes
-// every day, so a ticket of one door opens no other: make one for each door.
+// ServerConfig returns how a door speaks TLS: 1.3 alone (Mozilla's "modern" of its Server
+// Side TLS), the post-quantum key exchange where the client has it, HTTP/2 before HTTP/1.1.
+// Early data is not taken: Go's server has none. Session tickets are sealed with keys of
+// this very configuration, which crypto/tls changes every day, so a ticket of one door opens
+// no other: make one for each door.
 func ServerConfig(get GetCertificate) *tls.Config {
 	return &tls.Config{
-		GetCertificate: get,
-		MinVersion:     tls.VersionTLS12,
-		MaxVersion:     tls.VersionTLS13,
-		// For TLS 1.2. The suites of 1.3 are not chosen in Go and are all of this kind.
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-		},
+		GetCertificate:   get,
+		MinVersion:       tls.VersionTLS13,
+		MaxVersion:       tls.VersionTLS13,
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
 		NextProtos:       []string{"h2", "http/1.1"},
 	}
+}
+
+// IntermediateConfig is ServerConfig for clients from before 2019, too: TLS 1.2 besides, with
+// forward secrecy and authenticated encryption alone (Mozilla's "intermediate", less its DHE).
+func IntermediateConfig(get GetCertificate) *tls.Config {
+	c := ServerConfig(get)
+	c.MinVersion = tls.VersionTLS12
+	c.CipherSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+	return c
 }
 
 // LoadFile reads a certificate of another authority and its key from PEM files. One

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/policy"
+)
+
+// issuer makes certificates, as somebody else does whose files we are given.
+type issuer struct {
+	t    *testing.T
+	root *x509.Certificate
+	key  *ecdsa.PrivateKey
+	n    int64
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	i := &issuer{t: t}
+	i.key = i.newKey()
+	i.root = i.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "A root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, &i.key.PublicKey)
+	return i
+}
+
+func (i *issuer) newKey() *ecdsa.PrivateKey {
+	i.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	i.must(err)
+	return key
+}
+
+func (i *issuer) must(err error) {
+	i.t.Helper()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+func (i *issuer) sign(c *x509.Certificate, public *ecdsa.PublicKey) *x509.Certificate {
+	i.t.Helper()
+	i.n++
+	c.SerialNumber = big.NewInt(i.n)
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().AddDate(0, 3, 0)
+	}
+	parent := i.root
+	if parent == nil {
+		parent = c
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, i.key)
+	i.must(err)
+	cert, err := x509.ParseCertificate(der)
+	i.must(err)
+	return cert
+}
+
+// files are a certificate for a name and its key, in PEM.
+func (i *issuer) files(name string, until time.Time) (cert, key []byte) {
+	i.t.Helper()
+	private := i.newKey()
+	c := i.sign(&x509.Certificate{DNSNames: []string{name}, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature}, &private.PublicKey)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	i.must(err)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+func (i *issuer) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(i.root)
+	return pool
+}
+
+// A certificate that is renewed in its files is shown to whoever comes next, and nothing that
+// is open is dropped; a pair that cannot be used is refused, and said, and the old one stays.
+// It is renewed as certbot does: two links that lead elsewhere, one after the other.
+func TestFilesAreReadAgainWithoutDroppingAnything(t *testing.T) {
+	i, dir := newIssuer(t), t.TempDir()
+	write := func(version string, cert, key []byte) {
+		t.Helper()
+		for name, data := range map[string][]byte{"fullchain": cert, "privkey": key} {
+			i.must(os.WriteFile(filepath.Join(dir, name+version), data, 0o600))
+			i.must(os.Chtimes(filepath.Join(dir, name+version), time.Time{}, time.Now().Add(time.Duration(i.n)*time.Second)))
+		}
+	}
+	link := func(name, version string) {
+		t.Helper()
+		next := filepath.Join(dir, "next")
+		i.must(os.Symlink(name+version, next))
+		i.must(os.Rename(next, filepath.Join(dir, name)))
+	}
+	cert, key := i.files(certificateName, time.Time{})
+	write("1", cert, key)
+	link("fullchain", "1")
+	link("privkey", "1")
+	s := frontDoors(t, func(c *config.Config) {
+		c.Certificates.Certificate, c.Certificates.Key = filepath.Join(dir, "fullchain"), filepath.Join(dir, "privkey")
+	})
+	shown := func() (*tls.Conn, int64) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		c, err := (&tls.Dialer{Config: &tls.Config{ServerName: certificateName, RootCAs: i.pool(), NextProtos: []string{"http/1.1"}}}).DialContext(ctx, "tcp", s.doorAt(policy.HTTPS))
+		i.must(err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c.(*tls.Conn), c.(*tls.Conn).ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	asks := func(c *tls.Conn) {
+		t.Helper()
+		_, port, err := net.SplitHostPort(s.doorAt(policy.HTTPS))
+		i.must(err)
+		_, err = fmt.Fprintf(c, "GET /_gatehouse/auth/static/shield.svg HTTP/1.1\r\nHost: %s:%s\r\n\r\n", certificateName, port)
+		i.must(err)
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		i.must(err)
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			t.Errorf("it answers %s", answer.Status)
+		}
+	}
+	later := func() { // a minute has passed
+		for _, f := range s.files {
+			f.mu.Lock()
+			f.looked = time.Time{}
+			f.mu.Unlock()
+		}
+	}
+	first, serial := shown()
+	asks(first)
+
+	cert, key = i.files(certificateName, time.Time{})
+	write("2", cert, key)
+	link("fullchain", "2")
+	later()
+	if _, now := shown(); now != serial {
+		t.Error("a certificate without its key is shown")
+	}
+	if rows := s.endings(); !slices.ContainsFunc(rows, func(e ending) bool { return strings.Contains(e.why, "cannot be used") }) {
+		t.Errorf("it is not said: %+v", rows)
+	}
+	link("privkey", "2")
+	later()
+	_, now := shown()
+	if now == serial {
+		t.Error("the new one is not shown")
+	}
+	if rows := s.endings(); slices.ContainsFunc(rows, func(e ending) bool { return e.why != "" }) {
+		t.Errorf("it is still said: %+v", rows)
+	}
+	for version, broken := range map[string]func() ([]byte, []byte){
+		"3": func() ([]byte, []byte) { return i.files(certificateName, time.Now().Add(-time.Minute)) },
+		"4": func() ([]byte, []byte) { return []byte("nonsense"), []byte("nonsense") },
+		"5": func() ([]byte, []byte) {
+			c, _ := i.files(certificateName, time.Time{})
+			_, k := i.files("x", time.Time{})
+			return c, k
+		},
+	} {
+		cert, key = broken()
+		write(version, cert, key)
+		link("fullchain", version)
+		link("privkey", version)
+		later()
+		if _, still := shown(); still != now {
+			t.Errorf("pair %s is shown", version)
+		}
+	}
+	asks(first)
+}
+
+// HSTS is said where every browser trusts the certificate, and nowhere else.
+func TestHSTSOnlyWhereEverybodyTrusts(t *testing.T) {
+	i := newIssuer(t)
+	cert, key := i.files("house.example", time.Time{})
+	pair, err := tls.X509KeyPair(cert, key)
+	i.must(err)
+	trust := func(change func(*publicTrust)) *publicTrust {
+		p := &publicTrust{now: time.Now, roots: func() (*x509.CertPool, error) { return i.pool(), nil },
+			own: func(*x509.Certificate) bool { return false }, shown: func(string) *tls.Certificate { return &pair }}
+		if change != nil {
+			change(p)
+		}
+		return p
+	}
+	for name, c := range map[string]struct {
+		change func(*publicTrust)
+		asked  string
+		want   string
+	}{
+		"trusted by all":          {nil, "house.example", hstsValue},
+		"without a name":          {nil, "", ""},
+		"another name":            {nil, "other.example", ""},
+		"no certificate":          {func(p *publicTrust) { p.shown = func(string) *tls.Certificate { return nil } }, "house.example", ""},
+		"a root of somebody's":    {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return x509.NewCertPool(), nil } }, "house.example", ""},
+		"no roots to be had":      {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return nil, errors.New("none") } }, "house.example", ""},
+		"a root of the house":     {func(p *publicTrust) { p.own = i.root.Equal }, "house.example", ""},
+		"a certificate that ends": {func(p *publicTrust) { p.now = func() time.Time { return time.Now().AddDate(1, 0, 0) } }, "house.example", ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "https://house.example/", nil)
+		r.TLS.ServerName = c.asked
+		w := httptest.NewRecorder()
+		trust(c.change).withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		if got := w.Header().Get("Strict-Transport-Security"); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	plain := httptest.NewRecorder()
+	trust(nil).withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(plain, httptest.NewRequest(http.MethodGet, "http://house.example/", nil))
+	if plain.Header().Get("Strict-Transport-Security") != "" {
+		t.Error("it is said without TLS")
+	}
+	if s := frontDoors(t, func(*config.Config) {}); s.trust.trusts(certificateName) {
+		t.Error("the local authority's certificate is trusted by all")
+	}
+}
+
+// curl comes by TLS 1.3, by 1.2 where the owner chose that, and by nothing older.
+func TestTLSByChoice(t *testing.T) {
+	for policy, speaks := range map[string]map[string]bool{
+		"modern":       {"1.3": true, "1.2": false, "1.1": false, "1.0": false},
+		"intermediate": {"1.3": true, "1.2": true, "1.1": false, "1.0": false},
+	} {
+		h := newCertificateHouse(t, func(c *config.Config) { c.Certificates.TLS = policy })
+		for version, want := range speaks {
+			status, _ := h.curl("", "/_gatehouse/auth/static/shield.svg", "--tlsv"+version, "--tls-max", version, "--ciphers", "DEFAULT@SECLEVEL=0")
+			if (status == http.StatusOK) != want {
+				t.Errorf("%s, TLS %s: %d", policy, version, status)
+			}
+		}
+	}
+}
+
+// testssl.sh looks for every hole of TLS that has a name, and finds nothing above "low" but
+// that it does not know the home's own root.
+func TestTestssl(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute")
+	}
+	program, err := exec.LookPath("testssl")
+	if err != nil {
+		t.Fatal("testssl.sh is missing: apt-get install testssl.sh (scripts/needs unit does), or run the tests with -short")
+	}
+	for _, policy := range []string{"modern", "intermediate"} {
+		t.Run(policy, func(t *testing.T) {
+			t.Parallel()
+			h := newCertificateHouse(t, func(c *config.Config) { c.Certificates.TLS = policy })
+			report := filepath.Join(h.dir, "report.json")
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+			defer cancel()
+			scan := exec.CommandContext(ctx, program, "--warnings", "off", "--color", "0", "--quiet", "--nodns", "none", "--ip", "127.0.0.1", "--jsonfile", report, certificateName+":"+h.port(""))
+			said, err := scan.CombinedOutput()
+			data, wrong := os.ReadFile(report)
+			if wrong != nil {
+				t.Fatalf("testssl: %v, %v\n%s", err, wrong, said)
+			}
+			var findings []struct{ ID, Severity, Finding string }
+			h.must(json.Unmarshal(data, &findings))
+			// These are about trust in the home's own root, and about HSTS, which needs such trust.
+			own := []string{"cert_chain_of_trust", "cert_trust", "cert_caIssuers", "OCSP_stapling", "cert_revocation", "cert_crlDistributionPoints", "cert_ocspURL", "DNS_CAArecord", "cert_expirationStatus", "HSTS"}
+			looked := map[string]bool{}
+			for _, f := range findings {
+				looked[f.ID] = true
+				base, _, _ := strings.Cut(f.ID, " ")
+				if slices.Contains([]string{"MEDIUM", "HIGH", "CRITICAL", "FATAL"}, f.Severity) && !slices.Contains(own, base) {
+					t.Errorf("%s: %s: %s", f.Severity, f.ID, f.Finding)
+				}
+			}
+			for _, id := range []string{"TLS1_3", "TLS1_1", "SSLv3", "heartbleed", "secure_renego", "cert_chain_of_trust"} {
+				if !looked[id] {
+					t.Errorf("testssl did not look at %s; it found %d things\n%s", id, len(findings), said)
+				}
+			}
+		})
+	}
+}
