@@ -99,10 +99,26 @@ type Conn struct {
 // returns is always a *Conn.
 type TLSListener struct {
 	*porter
+	threshold
 	config *tls.Config
-	opt    TLSOptions
-	rates  *rates
-	turns  *turns
+}
+
+// threshold says who may shake hands, and whose turn it is to be answered.
+type threshold struct {
+	opt   TLSOptions
+	rates *rates
+	turns *turns
+}
+
+func newThreshold(opt TLSOptions) threshold {
+	return threshold{opt: opt, rates: newRates(opt.Now), turns: newTurns(opt.MaxComputing)}
+}
+
+// pending is the crowd of those who shake hands.
+func (t *threshold) pending() *crowd {
+	c := newCrowd(t.opt.MaxPending, t.opt.MaxPendingPerAddr, handshakePatience)
+	c.spare = t.opt.MaxPending / 4
+	return c
 }
 
 // handshakePatience is how long a handshake may take before it gives way to a
@@ -112,15 +128,14 @@ const handshakePatience = 2 * time.Second
 // ListenTLS makes a TLSListener over inner. It starts nothing: the first Accept does.
 func ListenTLS(inner net.Listener, cfg *tls.Config, opt TLSOptions) *TLSListener {
 	opt = opt.withDefaults()
-	pending := newCrowd(opt.MaxPending, opt.MaxPendingPerAddr, handshakePatience)
-	pending.spare = opt.MaxPending / 4
-	l := &TLSListener{porter: newPorter(inner, pending), config: cfg, opt: opt, rates: newRates(opt.Now), turns: newTurns(opt.MaxComputing)}
+	l := &TLSListener{threshold: newThreshold(opt), config: cfg}
+	l.porter = newPorter(inner, l.threshold.pending())
 	l.judge, l.ready, l.refused = l.judgeSource, l.shake, opt.Refused
 	return l
 }
 
 // judgeSource is asked before anything is read.
-func (l *TLSListener) judgeSource(c net.Conn) (source, Reason) {
+func (l *threshold) judgeSource(c net.Conn) (source, Reason) {
 	addr := addrOf(c.RemoteAddr())
 	s := source{addr: network(addr)}
 	switch {

@@ -36,6 +36,8 @@ const (
 	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
 	ReasonProxy          Reason = "not from a trusted proxy"
 	ReasonProxyHeader    Reason = "malformed PROXY header"
+	ReasonKey            Reason = "no known key"
+	ReasonUser           Reason = "key of somebody else, or not used"
 )
 
 // What is too much or too slow.
@@ -65,7 +67,7 @@ func Reasons() []Reason {
 		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
 		ReasonTooMany, ReasonTooManyOfOne, ReasonProxy, ReasonProxyHeader, ReasonSlowProxy,
-		ReasonTooFast, ReasonNotAllowed, ReasonPlain,
+		ReasonTooFast, ReasonNotAllowed, ReasonPlain, ReasonKey, ReasonUser,
 	}
 }
 

@@ -49,6 +49,8 @@ func TestHostile(t *testing.T) {
 		ReasonTooMany, ReasonTooManyOfOne, ReasonTooFast, // many behind one address
 		ReasonProxy, ReasonProxyHeader, ReasonSlowProxy, // the proxy's doing, or its absence
 		ReasonNotAllowed, // a rule says so already
+		ReasonKey,        // counted as what it is, a wrong key
+		ReasonUser,       // another name typed, a touch that did not come
 	}
 	for _, r := range Reasons() {
 		if want := !slices.Contains(innocent, r); r.Hostile() != want {
