@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func count(n int, one, many string) string {
 func sayDoors(w io.Writer, doors []doorRow) {
 	rows := [][]string{{"DOOR", "STATE", "LISTENS ON", "REACHED AS"}}
 	for _, d := range doors {
-		state, as := "open", strings.Join(d.Origins, " ")
+		state, as := "open", cmp.Or(strings.Join(d.Origins, " "), strings.Join(d.Health, "; "))
 		if !d.Open {
 			state, as = "closed", d.Why
 		}
@@ -119,7 +120,7 @@ func sayDoors(w io.Writer, doors []doorRow) {
 }
 
 func (a *app) newDoorsCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "doors",
 		Short: "Show the doors, and why one is closed",
 		Args:  cobra.NoArgs,
@@ -144,6 +145,8 @@ func (a *app) newDoorsCommand() *cobra.Command {
 			return running(doc)
 		},
 	}
+	c.AddCommand(a.newDoorSSHCommand())
+	return c
 }
 
 func (a *app) newConfigCommand() *cobra.Command {

@@ -29,7 +29,7 @@ import (
 const demoName = "localhost"
 
 func (a *app) newDemoCommand() *cobra.Command {
-	var listen string
+	var listen, ssh string
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run a made-up home behind the gateway; nothing is kept",
@@ -42,10 +42,11 @@ invite …) speak to it.`,
 		Example: "  gatehouse demo",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.demo(cmd.Context(), listen)
+			return a.demo(cmd.Context(), listen, ssh)
 		},
 	}
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8443", "`ADDRESS:PORT` of this machine; port 0 takes a free one")
+	c.Flags().StringVar(&ssh, "ssh-listen", "", "`ADDRESS:PORT` of this machine for the door ssh, or none; 2222 or a free one if it is left out")
 	return c
 }
 
@@ -62,7 +63,7 @@ type demoDocument struct {
 }
 
 // demo runs the demonstration home until ctx ends.
-func (a *app) demo(ctx context.Context, listen string) (err error) {
+func (a *app) demo(ctx context.Context, listen, ssh string) (err error) {
 	listen, err = loopback(listen)
 	if err != nil {
 		return err
@@ -84,6 +85,9 @@ func (a *app) demo(ctx context.Context, listen string) (err error) {
 	c := config.Default()
 	c.Home.Name, c.Home.HAURL = demoName, "http://"+inner.Addr().String()
 	c.Doors.HTTPS = &config.HTTPS{Listen: listen}
+	if c.Doors.SSH, err = demoSSH(ssh); err != nil {
+		return err
+	}
 	c.State.Socket = filepath.Join(dir, "control.sock")
 	l, err := ledger.Open(ctx, "", ledger.NewKey())
 	if err != nil {
@@ -136,7 +140,8 @@ Open this link within 15 minutes to become its owner:
 		fmt.Fprintln(w, qrText(doc.OwnerLink, a.isTerminal() && a.getenv("NO_COLOR") == ""))
 	}
 	fmt.Fprintf(w, `Then sign in to the home itself as %s, password %s, and switch a light.
-In a private window the same address shows what a stranger sees.
+In a private window the same address shows what a stranger sees. With SSH,
+"gatehouse invite NAME --ssh KEY" shows another way in.
 
 Your browser warns about the certificate: this house is its own authority. Its root is
   %s
@@ -144,6 +149,24 @@ Your browser warns about the certificate: this house is its own authority. Its r
 
 Ctrl-C ends it. Nothing is kept.
 `, doc.Username, doc.Password, doc.RootPEMFile, doc.Fingerprint)
+}
+
+// demoSSH is where the demonstration's door ssh is; nil for none.
+func demoSSH(listen string) (*config.SSH, error) {
+	if listen == "none" {
+		return nil, nil
+	}
+	if listen != "" {
+		listen, err := loopback(listen)
+		return &config.SSH{Listen: listen}, err
+	}
+	for _, usual := range []string{"127.0.0.1:2222", "127.0.0.1:0"} {
+		if l, err := net.Listen("tcp", usual); err == nil {
+			defer l.Close()
+			return &config.SSH{Listen: l.Addr().String()}, nil
+		}
+	}
+	return nil, nil // the others are worth showing
 }
 
 // loopback makes sure that nobody but this machine reaches the demonstration.

@@ -212,6 +212,7 @@ func (a *app) newInviteCommand() *cobra.Command {
 	var owner, program, certificate bool
 	var wish programWish
 	var client certificateWish
+	var sshKey string
 	c := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Make a link that makes a browser or an app known, or a token for a program",
@@ -226,10 +227,20 @@ the password of the file, to be said and not sent.
 
 With --program it makes a token of Home Assistant's for a program of that person's,
 such as a script, and shows it once. The token works through the gateway for what
---may names and from where --from says, and nowhere else.`,
-		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
+--may names and from where --from says, and nowhere else.
+
+With --ssh it makes an SSH key of that person's known: who holds it comes in by ssh -N -L
+through the door ssh, and needs no other sign-in here.`,
+		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --ssh id_ed25519.pub\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("ssh") {
+				label := ""
+				if cmd.Flags().Changed("label") {
+					label = wish.Label
+				}
+				return a.inviteSSH(cmd.Context(), args, sshKey, label, owner)
+			}
 			if certificate && len(args) == 1 {
 				client.Person, client.Label, client.Days = args[0], wish.Label, wish.Days
 				if !cmd.Flags().Changed("label") {
@@ -282,8 +293,9 @@ such as a script, and shows it once. The token works through the gateway for wha
 	c.Flags().BoolVar(&program, "program", false, "a token for a program")
 	c.Flags().BoolVar(&certificate, "certificate", false, "a client certificate for a companion app")
 	c.Flags().BoolVar(&client.Legacy, "legacy", false, "with --certificate: a file that devices from before 2020 can read; its seal is weaker")
-	c.MarkFlagsMutuallyExclusive("program", "certificate")
-	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program or device, a `NAME`")
+	c.Flags().StringVar(&sshKey, "ssh", "", "make an SSH key known: a `FILE` with the public key, - for standard input, or the key itself")
+	c.MarkFlagsMutuallyExclusive("program", "certificate", "ssh")
+	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, device or key, a `NAME`")
 	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
 	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
 	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token or certificate lasts")

@@ -42,6 +42,7 @@ import (
 //	wait-until-kept         until the ledger in state says who is banned
 //	power-cut NAME          ends a background command with SIGKILL, and waits
 //	wait-for-answer         until a server answers the verbs
+//	unknown-keys N ADDRESS  comes N times to port $SSH with the key "other", from an address of this machine
 //	wrong-codes N ADDRESS   signs in N times at $SIGNIN with a wrong code, from an address of this machine
 
 func TestMain(m *testing.M) {
@@ -74,6 +75,7 @@ func TestScripts(t *testing.T) {
 			"power-cut":       scriptPowerCut,
 			"wait-for-answer": scriptWaitForAnswer,
 			"wrong-codes":     scriptWrongCodes,
+			"unknown-keys":    scriptUnknownKeys,
 			"header": func(ts *testscript.TestScript, _ bool, args []string) {
 				token := strings.TrimSpace(ts.ReadFile(args[0]))
 				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("Authorization: Bearer "+token+"\n"), 0o600))
@@ -100,6 +102,17 @@ func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if strconv.Itoa(got) != args[0] {
 		ts.Fatalf("%v ended with %d, want %s", args[1:], got, args[0])
+	}
+}
+
+func scriptUnknownKeys(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range n {
+		if ts.Exec("ssh", "-F", "none", "-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+			"-i", "other", "-b", args[1], "-p", ts.Getenv("SSH"), "-W", "localhost:8123", "anna@127.0.0.1") == nil {
+			ts.Fatalf("a key that is nobody's comes in")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 	}
 	for _, d := range s.doors {
 		if why, _ := d.closed(); why == "" {
-			a.note("door %s is open: %s", d.label(), strings.Join(d.origins, " "))
+			a.note("door %s is open: %s", d.label(), cmp.Or(strings.Join(d.origins, " "), d.listen))
 		} else {
 			a.note("door %s is closed: %s", d.label(), why)
 		}

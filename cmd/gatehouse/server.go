@@ -73,6 +73,7 @@ type server struct {
 	links     *lan.Links
 	mover     *mover
 	plain     *plainDoor
+	ssh       *sshDoor    // nil where the configuration has none
 	where     whereabouts // of Home Assistant
 }
 
@@ -175,6 +176,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		return s, err
 	}
 	if err := s.openCertificates(ctx); err != nil {
+		return s, err
+	}
+	if s.ssh, err = newSSHDoor(ctx, s); err != nil {
 		return s, err
 	}
 	if err := p.rights.asRoot(s.openDoors); err != nil {
@@ -435,6 +439,9 @@ func (s *server) openDoors() error {
 		if err := s.openLAN(d); err != nil {
 			return err
 		}
+	}
+	if s.ssh != nil {
+		s.doors = append(s.doors, s.ssh.open(s.cfg.Doors.SSH))
 	}
 	// In the middle of a move Home Assistant may come up there itself: the mover looks first.
 	if step := s.mover.stance().Step; step == stepNone || step == stepTrial {

@@ -64,7 +64,7 @@ func (c *Config) checkHome(k *checker) {
 
 func (c *Config) checkDoors(k *checker) {
 	https, lan := c.Doors.HTTPS, c.Doors.LAN
-	if https == nil && lan == nil {
+	if https == nil && lan == nil && c.Doors.SSH == nil {
 		k.wrong = append(k.wrong, Problem{Message: "no door is open", Hint: "add a table [doors.lan] or [doors.https]"})
 		return
 	}
@@ -91,6 +91,15 @@ func (c *Config) checkDoors(k *checker) {
 			if !IsHostName(n) {
 				k.say("doors.lan.names", `names look like "home.lan"; addresses of this machine are known without`, "has %q, which is not a host name", n)
 			}
+		}
+	}
+	if d := c.Doors.SSH; d != nil {
+		k.listen("doors.ssh.listen", d.Listen)
+		if d.CA != "" && !filepath.IsAbs(d.CA) {
+			k.say("doors.ssh.ca", "a path begins with /", "is %q, which depends on where Gatehouse is started", d.CA)
+		}
+		if p := portOf(d.Listen); p != "" && (https != nil && portOf(https.Listen) == p || lan != nil && portOf(lan.Listen) == p) {
+			k.say("doors.ssh.listen", "give each door a port of its own", "has the port of another door")
 		}
 	}
 	if https != nil && lan != nil && portOf(https.Listen) != "" && portOf(https.Listen) == portOf(lan.Listen) {

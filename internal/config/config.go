@@ -57,6 +57,7 @@ type Home struct {
 type Doors struct {
 	HTTPS *HTTPS `toml:"https,omitempty" json:"https,omitempty"`
 	LAN   *LAN   `toml:"lan,omitempty" json:"lan,omitempty"`
+	SSH   *SSH   `toml:"ssh,omitempty" json:"ssh,omitempty"`
 }
 
 // HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
@@ -75,6 +76,12 @@ type LAN struct {
 	Names          []string `toml:"names" json:"names" comment:"Further host names of this machine at home. Its own name with .local is known without."`
 	ProxyProtocol  bool     `toml:"proxy_protocol" json:"proxy_protocol" comment:"The proxies of trusted_proxies speak the PROXY protocol (version 1 or 2), and nobody else connects. Default false: they set X-Forwarded-For"`
 	TrustedProxies []string `toml:"trusted_proxies" json:"trusted_proxies" comment:"Addresses and networks of reverse proxies in front of this door whose word about their clients' addresses counts. Default none: see docs/behind-a-proxy.md"`
+}
+
+// SSH is the door for those who have SSH: tunnels to the house's pages and nothing else.
+type SSH struct {
+	Listen string `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":2222\""`
+	CA     string `toml:"ca" json:"ca" comment:"File with the public keys of authorities, one a line, whose certificates let people in under their names. Empty: none, and each key is invited."`
 }
 
 // Certificates says where the certificate of the home's name comes from: from files, from
@@ -198,6 +205,9 @@ func (c *Config) fill(said places) {
 		for i, n := range d.Names {
 			d.Names[i] = strings.ToLower(n)
 		}
+	}
+	if d := c.Doors.SSH; d != nil && !said.has("doors.ssh.listen") {
+		d.Listen = ":2222"
 	}
 	if !said.has("guard.max_ban") {
 		c.Guard.MaxBan = max(c.Guard.MaxBan, c.Guard.Ban)

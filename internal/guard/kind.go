@@ -18,10 +18,11 @@ const (
 	Invitation Kind = "invitation" // a code or link of an invitation that is none
 	Recovery   Kind = "recovery"   // a recovery code
 	Scan       Kind = "scan"       // asked for what only scanners ask for
+	SSHKey     Kind = "ssh-key"    // no key at the door ssh that is anybody's
 )
 
 // kinds lists all kinds; the place in it is what is kept in memory.
-var kinds = []Kind{HALogin, HAToken, HASocket, HABearer, HASigned, Webhook, SignIn, Approval, Invitation, Recovery, Scan}
+var kinds = []Kind{HALogin, HAToken, HASocket, HABearer, HASigned, Webhook, SignIn, Approval, Invitation, Recovery, Scan, SSHKey}
 
 // sentences say in the owner's words what a failure was.
 var sentences = map[Kind]string{
@@ -36,6 +37,7 @@ var sentences = map[Kind]string{
 	Invitation: "an invitation that does not exist",
 	Recovery:   "a wrong recovery code",
 	Scan:       "asked for what only scanners look for",
+	SSHKey:     "came with SSH and no key that is known",
 }
 
 // Kinds returns all kinds of failures, in a fixed order.

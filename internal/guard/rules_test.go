@@ -588,7 +588,7 @@ func TestKindsHaveSentences(t *testing.T) {
 		}
 		said[k.Sentence()] = true
 	}
-	if len(kinds) > len(details{}.kinds) || len(kinds) != 11 {
+	if len(kinds) > len(details{}.kinds) || len(kinds) != 12 {
 		t.Errorf("there are %d kinds", len(kinds))
 	}
 }
