@@ -33,13 +33,14 @@ type gate struct {
 
 // openGate starts the gateway in front of home, makes its owner with an
 // authenticator app and signs in to Home Assistant, as a browser would.
-func openGate(ctx context.Context, binary, dir, home string, starts int) (*gate, error) {
+// more is added to its configuration.
+func openGate(ctx context.Context, binary, dir, home, more string, starts int) (*gate, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "state"), 0o700); err != nil {
 		return nil, err
 	}
 	listen := fmt.Sprintf("127.0.0.1:%d", freePort())
 	config := filepath.Join(dir, "gatehouse.toml")
-	text := fmt.Sprintf("[home]\nname = \"localhost\"\nha_url = \"http://%s\"\n\n[doors.https]\nlisten = %q\n\n[state]\ndir = %q\n", home, listen, filepath.Join(dir, "state"))
+	text := fmt.Sprintf("[home]\nname = \"localhost\"\nha_url = \"http://%s\"\n\n[doors.https]\nlisten = %q\n\n[state]\ndir = %q\n", home, listen, filepath.Join(dir, "state")) + more
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

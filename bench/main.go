@@ -38,6 +38,7 @@ type plan struct {
 	refreshes   int           // of one round
 	pings       int           // of one WebSocket latency round
 	visits      int           // of a known device in one round of a siege
+	files       int           // that go through a tunnel in one round
 	networks    int           // of the lists of a rule for addresses
 	questions   int           // to it
 	starts      int
@@ -56,6 +57,7 @@ func main() {
 		keep   = flag.String("keep", "", "folder to keep configurations and logs in")
 		quick  = flag.Bool("quick", false, "one short round, to try the bench itself")
 		audit  = flag.Bool("audit", false, "measure the audit alone")
+		ssh    = flag.Bool("ssh", false, "measure the door ssh alone")
 		audits = flag.Int("audits", 3, "how often each audit is measured")
 		files  = flag.Int("files", 1_000_000, "files of the made-up tree that is audited")
 		once   = flag.String("once", "", "run the program that follows, and write to this file what it used (used by the bench itself)")
@@ -78,9 +80,9 @@ func main() {
 		exitOn(runOnce(ctx, *once, flag.Args()))
 		return
 	}
-	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, visits: 1000, networks: 1_000_000, questions: 5_000_000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
+	p := plan{rounds: 5, each: 4 * time.Second, connections: 32, h2Requests: 20000, hooks: 9000, hookRest: 8 * time.Second, refreshes: 10000, pings: 5000, visits: 1000, files: 8, networks: 1_000_000, questions: 5_000_000, starts: 5, audits: max(1, *audits), auditFiles: max(1000, *files)}
 	if *quick {
-		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, visits: 200, networks: 100_000, questions: 1_000_000, starts: 1, audits: 1, auditFiles: 20_000}
+		p = plan{rounds: 1, each: time.Second, connections: 32, h2Requests: 2000, hooks: 3000, refreshes: 1000, pings: 500, visits: 200, files: 2, networks: 100_000, questions: 1_000_000, starts: 1, audits: 1, auditFiles: 20_000}
 	}
 	dir := *keep
 	if dir == "" {
@@ -98,10 +100,18 @@ func main() {
 			exitOn(fmt.Errorf("%w (configurations and logs: %s)", err, dir))
 		}
 	}
-	if !*audit {
+	if !*audit && !*ssh {
 		r, err := measure(ctx, p, *binary, dir)
 		failed(err)
 		show(r.table(), *doc, tableBegin)
+	}
+	if !*audit {
+		t, err := measureTunnels(ctx, p, *binary, dir)
+		failed(err)
+		show(t.table(p), *doc, sshBegin)
+	}
+	if *ssh {
+		return
 	}
 	a, err := measureAudits(ctx, p, *binary, dir)
 	failed(err)
@@ -156,7 +166,7 @@ func measure(ctx context.Context, p plan, binary, dir string) (*result, error) {
 	if err := answers(ctx, "http://"+home+"/manifest.json"); err != nil {
 		return nil, fmt.Errorf("the small home: %w", err)
 	}
-	gate, err := openGate(ctx, binary, filepath.Join(dir, "gatehouse"), home, p.starts)
+	gate, err := openGate(ctx, binary, filepath.Join(dir, "gatehouse"), home, "", p.starts)
 	if err != nil {
 		return nil, err
 	}

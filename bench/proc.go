@@ -90,25 +90,42 @@ func (p *process) memory() (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// each calls do with the /proc folder of every member of the process group.
+// each calls do with the /proc folder of every member of the process group, and of every
+// process that descends from one: servers take children out of their group.
 func (p *process) each(do func(dir string) error) error {
-	group := strconv.Itoa(p.cmd.Process.Pid)
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
-	found := false
+	group := strconv.Itoa(p.cmd.Process.Pid)
+	parents, found := make(map[string]string), make(map[string]bool)
 	for _, dir := range all {
 		fields, err := statFields(dir)
-		if err != nil || fields[2] != group {
-			continue // gone meanwhile, or not ours
+		if err != nil {
+			continue // gone meanwhile
 		}
-		found = true
+		pid := filepath.Base(dir)
+		parents[pid], found[pid] = fields[1], fields[2] == group
+	}
+	ours := func(pid string) bool {
+		for ; pid != "" && pid != "0"; pid = parents[pid] {
+			if found[pid] {
+				return true
+			}
+		}
+		return false
+	}
+	any := false
+	for _, dir := range all {
+		if !ours(filepath.Base(dir)) {
+			continue
+		}
+		any = true
 		if err := do(dir); err != nil {
 			return err
 		}
 	}
-	if !found {
+	if !any {
 		return fmt.Errorf("process %s is gone: its log is %s", group, p.log.Name())
 	}
 	return nil

@@ -153,6 +153,7 @@ func machine() string {
 // The tables in a document stand between these lines.
 const (
 	tableBegin = "<!-- make bench writes from here -->\n"
+	sshBegin   = "<!-- make bench writes of SSH from here -->\n"
 	auditBegin = "<!-- make bench writes of the audit from here -->\n"
 	tableEnd   = "<!-- to here -->\n"
 )

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"gatehouse/internal/ha/hatest"
@@ -56,7 +57,8 @@ func serveUpstream(l net.Listener, home http.Handler) error {
 	server.SetKeepAlivesEnabled(false) // what comes next may be measured
 	go func() { _ = server.Serve(rest) }()
 	defer func() { _ = server.Close() }()
-	f := &fast{state: answerOf(benchBody()), hook: answerOf(`{"sensor_0":{"success":true},"sensor_1":{"success":true},"sensor_2":{"success":true}}`), rest: rest.conns}
+	f := &fast{state: answerOf(benchBody()), hook: answerOf(`{"sensor_0":{"success":true},"sensor_1":{"success":true},"sensor_2":{"success":true}}`), rest: rest.conns,
+		file: sync.OnceValue(func() []byte { return answerOf(strings.Repeat("gatehouse bench\n", fileSize/16)) })}
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -70,9 +72,16 @@ func answerOf(body string) []byte {
 	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// fast answers a state, webhooks and token refreshes.
+// filePath is a large file of the home's, and fileSize how large it is.
+const (
+	filePath = "/local/bench.bin"
+	fileSize = 64 << 20
+)
+
+// fast answers a state, webhooks, token refreshes and a large file.
 type fast struct {
 	state, hook []byte
+	file        func() []byte
 	tokens      atomic.Int64 // given out; no two are alike
 	rest        chan<- net.Conn
 }
@@ -87,6 +96,8 @@ func (f *fast) answer(head, body []byte) []byte {
 	switch {
 	case bytes.HasPrefix(head, []byte("GET "+benchPath+" ")):
 		return f.state
+	case bytes.HasPrefix(head, []byte("GET "+filePath+" ")):
+		return f.file()
 	case bytes.HasPrefix(head, []byte("POST "+webhookPath)):
 		return f.hook
 	case bytes.HasPrefix(head, []byte("POST "+tokenPath+" ")) && bytes.Contains(body, []byte("grant_type=refresh_token")):
