@@ -19,24 +19,25 @@ const flags = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--proxy-bypass-list=<-loopback>", // localhost too goes by the line
 ];
+// localhost too goes by the line
+const byLine = (line) => ["--proxy-bypass-list=<-loopback>", `--proxy-server=http://${line.address}`];
 
 export class Browser {
   /**
    * Opens a browser that has never been here.
    * @param {{ name: string, root?: string, phone?: boolean, dark?: boolean, passkeys?: boolean, userAgent?: string }} options
    *   name is for messages; root is a PEM file to trust; without it nothing but the public roots is.
-   *   userAgent is what an app's web view says instead.
+   *   userAgent is what an app's web view says instead. direct is for plain HTTP at localhost, which the line does not know.
    */
-  static async open({ name, root, phone = false, dark = false, passkeys = true, userAgent }) {
+  static async open({ name, root, phone = false, dark = false, passkeys = true, userAgent, direct = false }) {
     const home = mkdtempSync(join(tmpdir(), "gatehouse-browser-"));
     if (root) trust(home, root);
     const line = await Line.open();
     const context = await chromium.launchPersistentContext(join(home, "profile"), {
       executablePath: chromiumPath,
       headless: true,
-      args: [...flags, `--proxy-server=http://${line.address}`],
+      args: [...flags, ...(direct ? [] : byLine(line))],
       // Chromium finds the certificate store below HOME.
       env: { ...process.env, HOME: home, XDG_CONFIG_HOME: join(home, "config"), XDG_CACHE_HOME: join(home, "cache"), XDG_DATA_HOME: join(home, "data") },
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 900 },

@@ -15,7 +15,7 @@ export class Gatehouse {
   static async demo({ log }) {
     const port = await freePort();
     const gate = new Gatehouse({ log, dir: mkdtempSync(join(tmpdir(), "gatehouse-demo-")) });
-    gate.args = ["demo", "--json", "--listen", `127.0.0.1:${port}`];
+    gate.args = ["demo", "--json", "--listen", `127.0.0.1:${port}`, "--ssh-listen", `127.0.0.1:${await freePort()}`];
     gate.env.XDG_RUNTIME_DIR = gate.dir;
     const said = await gate.#run(true);
     gate.url = said.url.replace(/\/$/, "");

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { demoFrontend, DemoHome } from "../lib/demo.mjs";
 import { realFrontend } from "../lib/frontend.mjs";
 import { Gatehouse } from "../lib/gatehouse.mjs";
-import { Home, light } from "../lib/home.mjs";
+import { freePort, Home, light } from "../lib/home.mjs";
 import { Tap } from "../lib/tap.mjs";
 import { homeRests, leavesHome, ownersFirstDay, powerCut, secondBrowser, sessionEnds } from "./days.mjs";
 import { appsAsk, ourPages, standIns } from "./looks.mjs";
 import { backup, doubleTalk, officialClient, streams } from "./program.mjs";
+import { throughSSH } from "./ssh.mjs";
 import { stranger } from "./stranger.mjs";
 
 /** The walks through the demonstration home. */
@@ -18,6 +19,7 @@ export async function demo(house) {
     await ourPages(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-looks.log") }), title: "demo" });
     await appsAsk(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-apps.log") }), title: "demo" });
     await standIns(house);
+    await throughSSH(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-ssh.log") }), home: new DemoHome(), frontend: demoFrontend, title: "demo" });
     const at = { home: new DemoHome(), gate, frontend: demoFrontend, title: "demo" };
     const owner = await ownersFirstDay(house, at);
     if (!owner) return;
@@ -58,6 +60,7 @@ export async function real(house, release) {
     await leavesHome(house, { ...at, owner });
     await homeRests(house, { ...at, owner });
     await powerCut(house, { ...at, owner });
+    await throughSSH(house, { ...at, start: async () => Gatehouse.serve({ log: join(house.out, `gatehouse-${release}-ssh.log`), haUrl: tap.url, extra: `[doors.ssh]\nlisten = "127.0.0.1:${await freePort()}"\n` }) });
     await owner.close(); // a known browser asks for this and that by itself
     owner = undefined;
     await stranger(house, at);
