@@ -65,7 +65,7 @@ func (a *arrival) config(met func()) *gossh.ServerConfig {
 
 // judge says whether a key may be used under the name that was given. Nothing is proved yet.
 func (a *arrival) judge(conn gossh.ConnMetadata, key gossh.PublicKey) (*gossh.Permissions, error) {
-	person, named := a.door.cfg.Person(conn.User())
+	person, named := a.door.person(conn.User())
 	if cert, ok := key.(*gossh.Certificate); ok {
 		return a.judgeCertificate(person, named, cert)
 	}
@@ -81,6 +81,20 @@ func (a *arrival) judge(conn gossh.ConnMetadata, key gossh.PublicKey) (*gossh.Pe
 		return nil, errRefused
 	}
 	return &gossh.Permissions{ExtraData: map[any]any{shownKey{}: known}}, nil
+}
+
+// maxName is how long a name may be that is looked for, in bytes, and maxPrincipals how many
+// a certificate may have, as with OpenSSH.
+const (
+	maxName       = 256
+	maxPrincipals = 256
+)
+
+func (d *Door) person(name string) (string, bool) {
+	if name == "" || len(name) > maxName {
+		return "", false
+	}
+	return d.cfg.Person(name)
 }
 
 // holder says whose key a fingerprint is of.
@@ -134,8 +148,8 @@ func (d *Door) isAuthority(key gossh.PublicKey) bool {
 
 // principal is the name on a certificate that is a person's; empty if there is none.
 func (d *Door) principal(person string, cert *gossh.Certificate) string {
-	for _, name := range cert.ValidPrincipals {
-		if p, ok := d.cfg.Person(name); ok && p == person {
+	for _, name := range cert.ValidPrincipals[:min(len(cert.ValidPrincipals), maxPrincipals)] {
+		if p, ok := d.person(name); ok && p == person {
 			return name
 		}
 	}

@@ -15,10 +15,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	gossh "golang.org/x/crypto/ssh"
 
 	"gatehouse/internal/ledger"
 	"gatehouse/internal/pki"
@@ -513,6 +515,82 @@ func TestBounds(t *testing.T) {
 		if _, err := c.Read(make([]byte, 1)); errors.Is(err, io.EOF) != (n > 3) {
 			t.Errorf("connection %d: %v", n, err)
 		}
+	}
+}
+
+// Of one key's clients the oldest makes room for another: it is the one that nobody may be
+// at any more.
+func TestOldestClientMakesRoom(t *testing.T) {
+	h := openHome(t, nil)
+	h.anna("key")
+	signer := h.signer("key")
+	var clients []*gossh.Client
+	for range maxClientsPerKey + 1 {
+		c, err := gossh.Dial("tcp", "127.0.0.1:"+h.port, &gossh.ClientConfig{User: "anna", Auth: []gossh.AuthMethod{gossh.PublicKeys(signer)}, HostKeyCallback: gossh.FixedHostKey(h.door.HostKeys().signers()[0].PublicKey())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, c)
+		for h.door.opened.Load() < uint64(len(clients)) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if err := clients[0].Wait(); err == nil {
+		t.Error("the oldest ends well")
+	}
+	for n, c := range clients[1:] {
+		if _, _, err := c.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+			t.Errorf("client %d: %v", n+1, err)
+		}
+	}
+}
+
+func (h *home) signer(key string) gossh.Signer {
+	h.t.Helper()
+	text, err := os.ReadFile(h.path(key))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s, err := gossh.ParsePrivateKey(text)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+// A silent client is asked whether it is there, and one that does not answer for long ends.
+func TestSilentClientEnds(t *testing.T) {
+	h := openHome(t, nil)
+	h.anna("key")
+	_, c := h.tunnel("anna", "key", "localhost:8123")
+	there := h.door.clientsNow()
+	if len(there) != 1 {
+		t.Fatalf("%d clients", len(there))
+	}
+	heard := there[0].line.heard.Load()
+	there[0].check(h.door, time.Unix(0, heard).Add(askAfter+time.Second))
+	for deadline := time.Now().Add(5 * time.Second); there[0].line.heard.Load() == heard; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the client was not asked, or does not answer")
+		}
+	}
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	heard = there[0].line.heard.Load()
+	there[0].check(h.door, time.Unix(0, heard).Add(goneAfter-time.Second))
+	if h.door.Clients() != 1 {
+		t.Error("it ends too soon")
+	}
+	there[0].check(h.door, time.Unix(0, heard).Add(goneAfter+time.Second))
+	for deadline := time.Now().Add(5 * time.Second); h.door.Clients() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it stays")
+		}
+	}
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
 	}
 }
 

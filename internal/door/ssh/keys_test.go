@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -296,3 +298,54 @@ func FuzzParseTarget(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is shown as a key is judged: what is let in is a key that somebody has, or one
+// with the authority's own certificate.
+func FuzzJudge(f *testing.F) {
+	keys, err := NewHostKeys()
+	if err != nil {
+		f.Fatal(err)
+	}
+	signers := keys.signers()
+	cert := &gossh.Certificate{Key: signers[0].PublicKey(), CertType: gossh.UserCert, KeyId: "desk", ValidPrincipals: []string{"anna"},
+		ValidBefore: gossh.CertTimeInfinity, Permissions: gossh.Permissions{Extensions: map[string]string{mayForward: ""}}}
+	if err := cert.SignCert(rand.Reader, signers[1]); err != nil {
+		f.Fatal(err)
+	}
+	known := Known{ID: gossh.FingerprintSHA256(signers[0].PublicKey()), Person: "Anna"}
+	d := &Door{now: time.Now, known: map[string]Known{known.ID: known}}
+	d.cfg = Config{Person: personOf, Authorities: []Key{{public: signers[1].PublicKey()}}, Certify: func(context.Context, Certified) error { return nil }}
+	f.Add("anna", signers[0].PublicKey().Marshal())
+	f.Add("anna", signers[1].PublicKey().Marshal())
+	f.Add("ANNA", cert.Marshal())
+	f.Add("ben", cert.Marshal())
+	f.Add("", []byte{0, 0, 0, 11, 's', 's', 'h', '-', 'e', 'd', '2', '5', '5', '1', '9'})
+	f.Fuzz(func(t *testing.T, user string, blob []byte) {
+		key, err := gossh.ParsePublicKey(blob)
+		if err != nil {
+			return
+		}
+		p, err := (&arrival{door: d}).judge(named{user: user}, key)
+		if err != nil {
+			return
+		}
+		inner := key
+		if c, ok := key.(*gossh.Certificate); ok {
+			inner = c.Key
+			if !bytes.Equal(c.Marshal(), cert.Marshal()) {
+				t.Fatal("a certificate that the authority has not made")
+			}
+		}
+		if shown := p.ExtraData[shownKey{}].(Known); shown.ID != gossh.FingerprintSHA256(inner) || shown.ID != known.ID || shown.Person != "Anna" || !strings.EqualFold(user, "anna") {
+			t.Fatalf("%+v comes in as %q", shown, user)
+		}
+	})
+}
+
+// named is a connection of somebody who says a name.
+type named struct {
+	gossh.ConnMetadata
+	user string
+}
+
+func (n named) User() string { return n.user }
