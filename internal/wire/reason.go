@@ -36,6 +36,7 @@ const (
 	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
 	ReasonProxy          Reason = "not from a trusted proxy"
 	ReasonProxyHeader    Reason = "malformed PROXY header"
+	ReasonNotSSH         Reason = "not SSH"
 	ReasonKey            Reason = "no known key"
 	ReasonUser           Reason = "key of somebody else, or not used"
 )
@@ -67,7 +68,7 @@ func Reasons() []Reason {
 		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
 		ReasonTooMany, ReasonTooManyOfOne, ReasonProxy, ReasonProxyHeader, ReasonSlowProxy,
-		ReasonTooFast, ReasonNotAllowed, ReasonPlain, ReasonKey, ReasonUser,
+		ReasonTooFast, ReasonNotAllowed, ReasonPlain, ReasonNotSSH, ReasonKey, ReasonUser,
 	}
 }
 
@@ -81,7 +82,7 @@ func (r Reason) Hostile() bool {
 	switch r {
 	case ReasonLineEnd, ReasonLine, ReasonMethod, ReasonVersion, ReasonTarget, ReasonFold, ReasonHeaderName, ReasonHeaderValue,
 		ReasonUnderscore, ReasonRepeated, ReasonHost, ReasonLength, ReasonCoding, ReasonFraming, ReasonBody, ReasonConnection,
-		ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonPseudoHeader, ReasonHello, ReasonName, ReasonDifferentHello:
+		ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonPseudoHeader, ReasonHello, ReasonName, ReasonDifferentHello, ReasonNotSSH:
 		return true
 	}
 	return false

@@ -195,8 +195,6 @@ func (a *arrival) why(err error) wire.Reason {
 	var trouble net.Error
 	left := errors.Is(err, io.EOF) || errors.As(err, &refused) || errors.As(err, &trouble) || strings.HasPrefix(err.Error(), "ssh: disconnect")
 	switch {
-	case !a.met && errors.Is(err, io.EOF):
-		return wire.ReasonTruncated
 	case !a.met:
 		return wire.ReasonHandshake
 	case a.known && left:

@@ -14,7 +14,7 @@ func TestSSHAudit(t *testing.T) {
 	h := openHome(t, nil)
 	out, err := exec.Command(program, "-n", "-v", "-p", h.port, "127.0.0.1").CombinedOutput()
 	text := string(out)
-	if !strings.Contains(text, "mlkem768x25519-sha256") || !strings.Contains(text, "chacha20-poly1305@openssh.com") {
+	if !strings.Contains(text, "mlkem768x25519-sha256") || !strings.Contains(text, "chacha20-poly1305@openssh.com") || !strings.Contains(text, "kex-strict-s-v00@openssh.com") {
 		t.Fatalf("it has not looked at the door: %v\n%s", err, text)
 	}
 	newer := []string{"mlkem768x25519-sha256", "kex-strict-s-v00@openssh.com"}

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -19,14 +20,34 @@ import (
 // wait without end for one that does not read.
 type line struct {
 	net.Conn
-	heard  atomic.Int64 // Unix time, in nanoseconds
-	steady atomic.Bool  // its handshake is made, which had deadlines of its own
+	in     *bufio.Reader // the library reads the first line byte by byte
+	begun  int           // bytes of opening that came
+	notSSH bool          // something else came
+	heard  atomic.Int64  // Unix time, in nanoseconds
+	steady atomic.Bool   // its handshake is made, which had deadlines of its own
 }
 
+func newLine(c net.Conn) *line {
+	l := &line{Conn: c, in: bufio.NewReader(c)}
+	l.heard.Store(time.Now().UnixNano())
+	return l
+}
+
+// opening is what a client begins with; only servers may say something before (RFC 4253
+// section 4.2).
+const opening = "SSH-"
+
 func (l *line) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p)
+	n, err := l.in.Read(p)
 	if n > 0 {
 		l.heard.Store(time.Now().UnixNano())
+	}
+	for i := 0; i < n && l.begun < len(opening); i++ {
+		if p[i] != opening[l.begun] {
+			l.notSSH = true
+			return 0, errRefused
+		}
+		l.begun++
 	}
 	return n, err
 }

@@ -33,7 +33,7 @@ func between(t *testing.T, h *home) (c1, c2 *conn, stop func()) {
 		if err != nil {
 			return
 		}
-		asked <- &client{Conn: raw, line: &line{Conn: raw}, ssh: conn, channels: channels, requests: requests}
+		asked <- &client{Conn: raw, line: newLine(raw), ssh: conn, channels: channels, requests: requests}
 	}()
 	raw, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
@@ -65,7 +65,7 @@ func between(t *testing.T, h *home) (c1, c2 *conn, stop func()) {
 		t.Fatal(err)
 	}
 	go gossh.DiscardRequests(inside)
-	c1, c2 = <-opened, newConn(&client{line: &line{Conn: raw}}, channel)
+	c1, c2 = <-opened, newConn(&client{line: newLine(raw)}, channel)
 	for _, c := range []*conn{c1, c2} {
 		go c.receive()
 		go c.send()

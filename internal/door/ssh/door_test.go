@@ -384,6 +384,66 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
+// What is agreed on is strong, and resists quantum computers where the client can; nothing
+// weaker is agreed on.
+func TestStrongAlgorithmsAlone(t *testing.T) {
+	h := openHome(t, nil)
+	h.anna("key")
+	try := func(set func(*gossh.ClientConfig)) (gossh.NegotiatedAlgorithms, error) {
+		c := &gossh.ClientConfig{User: "anna", Auth: []gossh.AuthMethod{gossh.PublicKeys(h.signer("key"))}, HostKeyCallback: gossh.FixedHostKey(h.door.HostKeys().signers()[0].PublicKey())}
+		set(c)
+		client, err := gossh.Dial("tcp", "127.0.0.1:"+h.port, c)
+		if err != nil {
+			return gossh.NegotiatedAlgorithms{}, err
+		}
+		defer client.Close()
+		return client.Conn.(gossh.AlgorithmsConnMetadata).Algorithms(), nil
+	}
+	got, err := try(func(*gossh.ClientConfig) {})
+	if err != nil || got.KeyExchange != gossh.KeyExchangeMLKEM768X25519 || got.HostKey != gossh.KeyAlgoED25519 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, exchange := range []string{gossh.KeyExchangeECDHP256, gossh.KeyExchangeDH14SHA256, gossh.KeyExchangeDH16SHA512, gossh.InsecureKeyExchangeDH14SHA1} {
+		if _, err := try(func(c *gossh.ClientConfig) { c.KeyExchanges = []string{exchange} }); err == nil {
+			t.Errorf("%s is agreed on", exchange)
+		}
+	}
+	for _, cipher := range []string{gossh.CipherAES128CTR, gossh.CipherAES256CTR, gossh.InsecureCipherAES128CBC, gossh.InsecureCipherTripleDESCBC} {
+		if _, err := try(func(c *gossh.ClientConfig) { c.Ciphers = []string{cipher} }); err == nil {
+			t.Errorf("%s is agreed on", cipher)
+		}
+	}
+	for _, kind := range []string{gossh.KeyAlgoRSA, gossh.KeyAlgoRSASHA512, gossh.KeyAlgoECDSA256} {
+		if _, err := try(func(c *gossh.ClientConfig) { c.HostKeyAlgorithms = []string{kind} }); err == nil {
+			t.Errorf("a host key %s is shown", kind)
+		}
+	}
+}
+
+// What is not SSH ends at once and counts as a scan; a look whether the port is open does not.
+func TestNotSSH(t *testing.T) {
+	h := openHome(t, nil)
+	for _, text := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00", "\n", "SSX-2.0-x\r\n"} {
+		c := dial(t, "127.0.0.1:"+h.port)
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		heard, err := io.ReadAll(c)
+		if errors.Is(err, os.ErrDeadlineExceeded) || string(heard) != "" && string(heard) != ourVersion+"\r\n" {
+			t.Errorf("%q hears %q, %v", text, heard, err)
+		}
+		_ = c.Close()
+		if why := h.waitWhy(); why != string(wire.ReasonNotSSH) {
+			t.Errorf("%q: %q", text, why)
+		}
+	}
+	_ = dial(t, "127.0.0.1:"+h.port).Close()
+	if why := h.waitWhy(); why != string(wire.ReasonTruncated) {
+		t.Errorf("a look: %q", why)
+	}
+}
+
 // What one connection tries counts once, and a person's many keys do not count at all: nor
 // another name, which is told from an unknown key by nobody outside.
 func TestOneFailureForEachConnection(t *testing.T) {

@@ -320,11 +320,15 @@ func (d *Door) serves(host string, port uint32) bool {
 
 // shake makes a client's handshake.
 func (d *Door) shake(s *wire.Shaking) (net.Conn, wire.Reason) {
-	l := &line{Conn: s}
-	l.heard.Store(time.Now().UnixNano())
+	l := newLine(s)
 	a := &arrival{door: d}
 	conn, channels, requests, err := gossh.NewServerConn(l, a.config(s.Met))
-	if err != nil {
+	switch {
+	case l.notSSH:
+		return nil, wire.ReasonNotSSH
+	case l.begun < len(opening):
+		return nil, wire.ReasonTruncated
+	case err != nil:
 		return nil, a.why(err)
 	}
 	known := a.shown(conn)
