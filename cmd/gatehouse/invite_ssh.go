@@ -162,6 +162,7 @@ func (a *app) readKey(given string) (string, error) {
 	if strings.Contains(given, " ") && !strings.ContainsRune(given, '/') || strings.HasPrefix(given, "ssh-") || strings.HasPrefix(given, "sk-") || strings.HasPrefix(given, "ecdsa-") {
 		return given, nil
 	}
+	const hint = "--ssh takes a file with a public key, - for standard input, or the key itself"
 	var from io.Reader = a.in
 	if given != "-" {
 		f, err := os.Open(given)
@@ -170,14 +171,14 @@ func (a *app) readKey(given string) (string, error) {
 			if errors.As(err, &where) {
 				err = where.Err
 			}
-			return "", &problem{status: statusUsage, err: fmt.Errorf("read the key in %s: %w", given, err), hint: "--ssh takes a file with a public key, - for standard input, or the key itself"}
+			return "", &problem{status: statusUsage, err: fmt.Errorf("read the key in %s: %w", given, err), hint: hint}
 		}
 		defer f.Close()
 		from = f
 	}
 	text, err := io.ReadAll(io.LimitReader(from, maxKeyFile))
 	if err != nil {
-		return "", &problem{status: statusUsage, err: fmt.Errorf("read the key: %w", err)}
+		return "", &problem{status: statusUsage, err: fmt.Errorf("read the key: %w", err), hint: hint}
 	}
 	return string(text), nil
 }

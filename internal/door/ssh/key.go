@@ -92,6 +92,9 @@ func ParseKeys(text []byte) ([]Key, error) {
 
 // parseLine reads TYPE BASE64 [COMMENT].
 func parseLine(line string) (Key, error) {
+	if strings.HasPrefix(line, "ssh-dss ") {
+		return Key{}, &WeakError{notTaken("ssh-dss")} // the library reads none
+	}
 	public, comment, options, rest, err := gossh.ParseAuthorizedKey([]byte(line))
 	switch {
 	case err != nil || len(rest) > 0:
@@ -137,5 +140,9 @@ func weak(key gossh.PublicKey) string {
 		}
 		return ""
 	}
-	return fmt.Sprintf("keys of the type %s are not taken: ed25519, a security key (ed25519-sk, ecdsa-sk), or RSA from %d bits on", key.Type(), minRSA)
+	return notTaken(key.Type())
+}
+
+func notTaken(kind string) string {
+	return fmt.Sprintf("keys of the type %s are not taken: ed25519, a security key (ed25519-sk, ecdsa-sk), or RSA from %d bits on", kind, minRSA)
 }

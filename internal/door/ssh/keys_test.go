@@ -194,6 +194,10 @@ func TestWeakKeys(t *testing.T) {
 			t.Errorf("%s: %q, %s", name, got, said)
 		}
 	}
+	var why *WeakError
+	if _, err := ParseKey([]byte("ssh-dss AAAAB3NzaC1kc3MAAACBAJ x")); !errors.As(err, &why) {
+		t.Errorf("DSA: %v", err)
+	}
 	if got, said := h.through("anna", "-trsa-b3072", "-o", "PubkeyAcceptedAlgorithms=ssh-rsa"); got != "" {
 		t.Errorf("RSA with SHA-1: %q, %s", got, said)
 	}
