@@ -58,13 +58,19 @@ func TestCertificates(t *testing.T) {
 		if got, _ := h.through("anna", "key"); got != "" {
 			t.Errorf("%s: %q", tc.what, got)
 		}
+		want := wire.ReasonUser
+		if tc.ca != authority {
+			want = wire.ReasonKey
+		}
+		if why := h.waitWhy(); why != string(want) {
+			t.Errorf("%s: %q", tc.what, why)
+		}
 	}
 	mu.Lock()
 	if len(certified) > 0 {
 		t.Errorf("made known: %+v", certified)
 	}
 	mu.Unlock()
-	h.why()
 
 	sign("key", authority, "-n", "guest,Anna", "-V", "-1m:+1h", "-O", "source-address=127.0.0.0/8,2001:db8::/32")
 	for range 2 {
