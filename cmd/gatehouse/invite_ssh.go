@@ -129,10 +129,10 @@ func rotateHostKey(ctx context.Context, h *house, _ none) (doc hostKeyDocument, 
 }
 
 // inviteSSH is the verb.
-func (a *app) inviteSSH(ctx context.Context, names []string, key, label string, owner bool) error {
+func (a *app) inviteSSH(ctx context.Context, names []string, key, label string, more bool) error {
 	switch {
-	case owner:
-		return &problem{status: statusUsage, err: errors.New("invite --ssh with --owner"), hint: "gatehouse invite NAME --ssh KEY"}
+	case more:
+		return &problem{status: statusUsage, err: errors.New("invite --ssh with --owner, --program or --certificate"), hint: "gatehouse invite NAME --ssh KEY"}
 	case len(names) == 0:
 		return &problem{status: statusUsage, err: errors.New("whose key?"), hint: "gatehouse invite NAME --ssh KEY"}
 	}

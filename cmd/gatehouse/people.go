@@ -239,7 +239,7 @@ through the door ssh, and needs no other sign-in here.`,
 				if cmd.Flags().Changed("label") {
 					label = wish.Label
 				}
-				return a.inviteSSH(cmd.Context(), args, sshKey, label, owner)
+				return a.inviteSSH(cmd.Context(), args, sshKey, label, owner || program || certificate)
 			}
 			if certificate && len(args) == 1 {
 				client.Person, client.Label, client.Days = args[0], wish.Label, wish.Days
@@ -294,7 +294,7 @@ through the door ssh, and needs no other sign-in here.`,
 	c.Flags().BoolVar(&certificate, "certificate", false, "a client certificate for a companion app")
 	c.Flags().BoolVar(&client.Legacy, "legacy", false, "with --certificate: a file that devices from before 2020 can read; its seal is weaker")
 	c.Flags().StringVar(&sshKey, "ssh", "", "make an SSH key known: a `FILE` with the public key, - for standard input, or the key itself")
-	c.MarkFlagsMutuallyExclusive("program", "certificate", "ssh")
+	c.MarkFlagsMutuallyExclusive("program", "certificate")
 	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, device or key, a `NAME`")
 	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
 	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
