@@ -25,12 +25,13 @@ type leaf struct {
 	mu       sync.Mutex
 	cert     *tls.Certificate
 	forAddrs []netip.Addr // the addresses in cert
+	by       keyPair      // that made cert
 }
 
 // GetCertificate returns what a door gives its tls.Config: a certificate for names
 // and, where addrs is not nil, for those of the addresses it returns that the
 // authority may vouch for. It is made at first use and anew when two thirds of its
-// life are over or the addresses are others. addrs must be quick and safe for
+// life are over, the addresses are others or another root has taken over. addrs must be quick and safe for
 // concurrent use.
 func (a *Authority) GetCertificate(names []string, addrs func() []netip.Addr) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	l := &leaf{authority: a, names: slices.Clone(names), addrs: addrs}
@@ -70,14 +71,15 @@ func (l *leaf) get() (*tls.Certificate, error) {
 	now := l.authority.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.cert != nil && !isDue(l.cert.Leaf, now) && slices.Equal(addrs, l.forAddrs) {
+	by := l.authority.signer()
+	if l.cert != nil && l.by == by && !isDue(l.cert.Leaf, now) && slices.Equal(addrs, l.forAddrs) {
 		return l.cert, nil
 	}
-	cert, err := l.authority.issue(l.names, addrs, now)
+	cert, err := by.issue(l.names, addrs, now)
 	if err != nil {
 		return nil, fmt.Errorf("issue certificate: %w", err)
 	}
-	l.cert, l.forAddrs = cert, addrs
+	l.cert, l.forAddrs, l.by = cert, addrs, by
 	if l.authority.made != nil {
 		l.authority.made(l.names, cert.Leaf.NotAfter)
 	}
@@ -104,7 +106,7 @@ func vouchable(addrs []netip.Addr) []netip.Addr {
 }
 
 // issue makes a leaf and checks it as a client would.
-func (a *Authority) issue(names []string, addrs []netip.Addr, now time.Time) (*tls.Certificate, error) {
+func (p keyPair) issue(names []string, addrs []netip.Addr, now time.Time) (*tls.Certificate, error) {
 	if len(names)+len(addrs) == 0 {
 		return nil, errors.New("pki: nothing to issue a certificate for")
 	}
@@ -118,8 +120,8 @@ func (a *Authority) issue(names []string, addrs []netip.Addr, now time.Time) (*t
 	}
 	notBefore := now.Add(-backdate).UTC().Truncate(time.Second)
 	notAfter := notBefore.AddDate(0, 0, leafDays).Add(-time.Second) // both ends count (RFC 5280 section 4.1.2.5)
-	if notAfter.After(a.root.NotAfter) {
-		notAfter = a.root.NotAfter
+	if notAfter.After(p.root.NotAfter) {
+		notAfter = p.root.NotAfter
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial(),
@@ -138,7 +140,7 @@ func (a *Authority) issue(names []string, addrs []netip.Addr, now time.Time) (*t
 	for _, addr := range addrs {
 		template.IPAddresses = append(template.IPAddresses, addr.AsSlice())
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.root, &key.PublicKey, a.key)
+	der, err := x509.CreateCertificate(rand.Reader, template, p.root, &key.PublicKey, p.key)
 	if err != nil {
 		return nil, err
 	}
@@ -146,16 +148,16 @@ func (a *Authority) issue(names []string, addrs []netip.Addr, now time.Time) (*t
 	if err != nil {
 		return nil, err
 	}
-	if err := a.verify(cert, now); err != nil {
+	if err := p.verify(cert, now); err != nil {
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}, nil
 }
 
 // verify asks what a client will ask: the chain, its constraints and every name.
-func (a *Authority) verify(cert *x509.Certificate, now time.Time) error {
+func (p keyPair) verify(cert *x509.Certificate, now time.Time) error {
 	roots := x509.NewCertPool()
-	roots.AddCert(a.root)
+	roots.AddCert(p.root)
 	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@
 // anew after two thirds of that, when an address of the machine changes, and at every
 // start. Their keys never touch the disk.
 //
+// Another root takes over in two steps, so that nobody is shut out on the way (rotate.go).
+//
 // A certificate from a public authority, where the owner has one, is shown to whoever
 // asks for one of its names (WithFile); the local authority's to the others.
 package pki
@@ -21,13 +23,10 @@ package pki
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +41,7 @@ const rootSecret = "pki/root"
 type Store interface {
 	Secret(ctx context.Context, name string) ([]byte, error)
 	PutSecret(ctx context.Context, name string, secret []byte) error
+	DropSecret(ctx context.Context, name string) error
 }
 
 // Options say what for the authority is.
@@ -56,8 +56,11 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 	now  func() time.Time
 
-	mu     sync.Mutex
-	leaves []*leaf // those given out by GetCertificate, for Run
+	turning sync.Mutex // held while a root is made or changed; taken before mu
+
+	mu     sync.Mutex // guards root and key too, which a rotation changes: see signer
+	next   *keyPair   // prepared to take their place; nil where nothing is
+	leaves []*leaf    // those given out by GetCertificate, for Run
 	made   func(names []string, until time.Time)
 }
 
@@ -86,6 +89,9 @@ func Open(ctx context.Context, s Store, o Options) (*Authority, error) {
 		return nil, fmt.Errorf("read the local authority: %w", err)
 	}
 	a.now = o.Now
+	if err := a.readNext(ctx, s); err != nil {
+		return nil, fmt.Errorf("read the local authority: %w", err)
+	}
 	for _, n := range o.Names {
 		if !a.mayName(n) {
 			return nil, &NameError{Name: n}
@@ -111,29 +117,23 @@ func Renew(ctx context.Context, s Store, o Options) (*Authority, error) {
 	if err := s.PutSecret(ctx, rootSecret, sealed); err != nil {
 		return nil, fmt.Errorf("keep the local authority: %w", err)
 	}
+	if err := s.DropSecret(ctx, nextSecret); err != nil {
+		return nil, fmt.Errorf("forget what was prepared: %w", err)
+	}
 	return &Authority{root: root, key: key, now: o.Now}, nil
 }
 
 // RootPEM returns the root's certificate for whoever is to trust it.
-func (a *Authority) RootPEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
-}
+func (a *Authority) RootPEM() []byte { return a.Root().PEM() }
 
 // Fingerprint returns the SHA-256 of the root as browsers show it: "AB:CD:…".
-func (a *Authority) Fingerprint() string {
-	sum := sha256.Sum256(a.root.Raw)
-	pairs := make([]string, len(sum))
-	for i, b := range sum {
-		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
-	}
-	return strings.Join(pairs, ":")
-}
+func (a *Authority) Fingerprint() string { return a.Root().Fingerprint() }
 
 // Is reports whether a certificate is the root.
 func (a *Authority) Is(cert *x509.Certificate) bool { return a.root.Equal(cert) }
 
 // Expires is when the root ends.
-func (a *Authority) Expires() time.Time { return a.root.NotAfter }
+func (a *Authority) Expires() time.Time { return a.Root().Expires() }
 
 // Watch has f told of every leaf that is made from now on. It must be called before
 // the first GetCertificate; f must not call back.

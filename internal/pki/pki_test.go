@@ -73,17 +73,17 @@ func shown(t *testing.T, a *Authority, get GetCertificate, name string, now time
 func TestNameConstraints(t *testing.T) {
 	a, _, now := open(t, "ha.example.org", "house.test")
 	for _, name := range []string{"ha.example.org", "house.test", "nas.local", "a.home.arpa", "localhost", "router.lan"} {
-		if _, err := a.issue([]string{name}, nil, *now); err != nil {
+		if _, err := a.signer().issue([]string{name}, nil, *now); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, name := range []string{"example.org", "bank.example", "ha.example.com", "google.com", "xlocal"} {
-		if _, err := a.issue([]string{name}, nil, *now); err == nil {
+		if _, err := a.signer().issue([]string{name}, nil, *now); err == nil {
 			t.Errorf("%s has a certificate that a client takes", name)
 		}
 	}
 	for addr, want := range map[string]bool{"192.168.1.2": true, "10.0.0.1": true, "fd00::1": true, "127.0.0.1": true, "203.0.113.7": false, "2001:db8::1": false} {
-		if _, err := a.issue(nil, []netip.Addr{netip.MustParseAddr(addr)}, *now); (err == nil) != want {
+		if _, err := a.signer().issue(nil, []netip.Addr{netip.MustParseAddr(addr)}, *now); (err == nil) != want {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
@@ -205,7 +205,7 @@ func TestServerConfig(t *testing.T) {
 func TestLoadFile(t *testing.T) {
 	a, _, now := open(t, "house.test")
 	dir := t.TempDir()
-	cert, err := a.issue([]string{"house.test"}, nil, *now)
+	cert, err := a.signer().issue([]string{"house.test"}, nil, *now)
 	if err != nil {
 		t.Fatal(err)
 	}
