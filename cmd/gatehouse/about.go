@@ -117,6 +117,14 @@ func sayDoors(w io.Writer, doors []doorRow) {
 		rows = append(rows, []string{name, state, d.Listen, as})
 	}
 	table(w, rows)
+	for _, d := range doors {
+		for _, fact := range d.Health {
+			fmt.Fprintf(w, "%s: %s\n", d.Name, fact)
+		}
+		if d.Hint != "" {
+			fmt.Fprintf(w, "%s: hint: %s\n", d.Name, d.Hint)
+		}
+	}
 }
 
 func (a *app) newDoorsCommand() *cobra.Command {

@@ -57,6 +57,7 @@ func handlers() map[string]handler {
 		"invite/ssh":         on(inviteSSH),
 		"doors/ssh":          on(showHostKey),
 		"doors/ssh/rotate":   on(rotateHostKey),
+		"invite/onion":       on(inviteOnion),
 		"ca":                 on(authority),
 		"ca/rotate":          on(rotateAuthority),
 		"doctor":             on(examine),

@@ -197,7 +197,7 @@ func filePage(text string) string {
 		".SH NAME\ngatehouse.toml \\- the configuration of gatehouse\n" +
 		".SH DESCRIPTION\n" + paragraphs(`The file is TOML. A key that is not known is an error that names its line and the nearest right key: "gatehouse config check" reads a file and changes nothing. No key holds a secret.
 
-A door is open if its table is in the file: [doors.https] for everywhere, [doors.lan] for home alone. Each has a key listen. Below are all other keys with their defaults.`) +
+A door is open if its table is in the file: [doors.https] for everywhere, [doors.lan] for home alone, [doors.onion] over Tor. The first two have a key listen. Below are all other keys with their defaults.`) +
 		"\n.SH KEYS\n.nf\n" + roff(strings.TrimSpace(text)) + "\n.fi\n.SH SEE ALSO\n.BR gatehouse (1),\n.BR gatehouse-config (1)\n"
 }
 

@@ -209,7 +209,8 @@ func (a *app) newSessionsCommand() *cobra.Command {
 }
 
 func (a *app) newInviteCommand() *cobra.Command {
-	var owner, program, certificate bool
+	var owner, program, certificate, onion bool
+	var expires string
 	var wish programWish
 	var client certificateWish
 	var sshKey string
@@ -230,10 +231,19 @@ such as a script, and shows it once. The token works through the gateway for wha
 --may names and from where --from says, and nowhere else.
 
 With --ssh it makes an SSH key of that person's known: who holds it comes in by ssh -N -L
-through the door ssh, and needs no other sign-in here.`,
-		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --ssh id_ed25519.pub\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32",
+through the door ssh, and needs no other sign-in here.
+
+With --onion it makes an onion service for one device of that person's, and shows its
+address and the key without which nobody finds it, once. Tor Browser and Orbot take them.`,
+		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --ssh id_ed25519.pub\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32\n  gatehouse invite Anna --onion --label Laptop --expires 90d",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneKind(cmd); err != nil {
+				return err
+			}
+			if onion {
+				return a.inviteOnion(cmd, args, onionWish{Label: wish.Label, Expires: expires})
+			}
 			if cmd.Flags().Changed("ssh") {
 				label := ""
 				if cmd.Flags().Changed("label") {
@@ -294,13 +304,28 @@ through the door ssh, and needs no other sign-in here.`,
 	c.Flags().BoolVar(&certificate, "certificate", false, "a client certificate for a companion app")
 	c.Flags().BoolVar(&client.Legacy, "legacy", false, "with --certificate: a file that devices from before 2020 can read; its seal is weaker")
 	c.Flags().StringVar(&sshKey, "ssh", "", "make an SSH key known: a `FILE` with the public key, - for standard input, or the key itself")
-	c.MarkFlagsMutuallyExclusive("program", "certificate")
+	c.Flags().BoolVar(&onion, "onion", false, "an onion service for a device, over Tor")
+	c.Flags().StringVar(&expires, "expires", "", "with --onion: how long the device is known, a `TIME` like 90d; for good unless said")
 	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, device or key, a `NAME`")
 	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
 	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
 	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token or certificate lasts")
 	c.Flags().BoolVar(&wish.Admin, "admin", false, "its Home Assistant user is an administrator")
 	return c
+}
+
+// oneKind makes sure that an invitation is for one kind of device.
+func oneKind(cmd *cobra.Command) error {
+	var said []string
+	for _, kind := range []string{"owner", "program", "certificate", "wireguard", "ssh", "onion"} {
+		if cmd.Flags().Changed(kind) {
+			said = append(said, "--"+kind)
+		}
+	}
+	if len(said) < 2 {
+		return nil
+	}
+	return &problem{status: statusUsage, err: fmt.Errorf("invite with %s", strings.Join(said, " and ")), hint: "one invitation is for one kind of device"}
 }
 
 // exactly asks for arguments by name.

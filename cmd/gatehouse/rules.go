@@ -140,6 +140,9 @@ func (s *server) admits(door policy.Door, proxies wire.Proxies) func(netip.Addr)
 
 // filtered asks the rules about a request.
 func (s *server) filtered(addr netip.Addr, door policy.Door, route ha.Route, known bool) (why string, denied bool) {
+	if door == policy.Onion {
+		return "", false // Tor tells no address: there is nothing to judge by
+	}
 	v := s.filter.Judge(addr, string(door), string(route), known)
 	if !v.Denied {
 		return "", false

@@ -36,6 +36,7 @@ import (
 //	wait-for-demo           until a demonstration can be asked
 //	header FILE OUT         writes the header by which curl shows the token in FILE
 //	revoke-device NAME      revokes the device of this name
+//	onion-secrets N         the ledger in state keeps so many onion services' secrets
 //	eventually TEXT PROGRAM ARG…   until the program prints that
 //	issuer PORT [later]     starts an issuer of certificates, at $ISSUER
 //	stop NAME               tells a background command to end, and waits
@@ -81,6 +82,7 @@ func TestScripts(t *testing.T) {
 				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("Authorization: Bearer "+token+"\n"), 0o600))
 			},
 			"revoke-device": scriptRevoke,
+			"onion-secrets": scriptOnionSecrets,
 			"eventually":    scriptEventually,
 			"issuer":        scriptIssuer,
 		},

@@ -65,6 +65,7 @@ type server struct {
 	gateway   *gateway.Gateway
 	doors     []openDoor
 	giving    sync.Mutex // held while the doors are told of keys
+	onions    sync.Mutex // held while a secret of an onion service is not a device's yet
 	control   net.Listener
 	house     *house
 	refused   tally        // by the doors and their reader, before there is a request
@@ -442,6 +443,9 @@ func (s *server) openDoors() error {
 	}
 	if s.ssh != nil {
 		s.doors = append(s.doors, s.ssh.open(s.cfg.Doors.SSH))
+	}
+	if d := s.cfg.Doors.Onion; d != nil {
+		s.openOnion(d)
 	}
 	// In the middle of a move Home Assistant may come up there itself: the mover looks first.
 	if step := s.mover.stance().Step; step == stepNone || step == stepTrial {

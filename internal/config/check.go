@@ -64,6 +64,11 @@ func (c *Config) checkHome(k *checker) {
 
 func (c *Config) checkDoors(k *checker) {
 	https, lan := c.Doors.HTTPS, c.Doors.LAN
+	c.checkOnion(k)
+	if https == nil && lan == nil && c.Doors.SSH == nil && c.Doors.Onion != nil {
+		k.say("doors.onion", "add a table [doors.lan] or [doors.https]: the owner comes in there first, and invites", "is the only door")
+		return
+	}
 	if https == nil && lan == nil && c.Doors.SSH == nil {
 		k.wrong = append(k.wrong, Problem{Message: "no door is open", Hint: "add a table [doors.lan] or [doors.https]"})
 		return
@@ -106,6 +111,28 @@ func (c *Config) checkDoors(k *checker) {
 		k.say("doors.lan.listen", "give each door a port of its own: the one for home must not be the one that the router forwards to",
 			"has the same port as doors.https.listen")
 	}
+}
+
+func (c *Config) checkOnion(k *checker) {
+	d := c.Doors.Onion
+	if d == nil {
+		return
+	}
+	if d.Control != "" && !isControl(d.Control) {
+		k.say("doors.onion.control", `it looks like "unix:/run/tor/control" or "127.0.0.1:9051"`, "is %q, which is no control port of this machine", d.Control)
+	}
+	if d.Control != "" && d.Program != "" {
+		k.say("doors.onion.program", "leave one of the two out", "starts a tor, and doors.onion.control names one that runs already")
+	}
+}
+
+// isControl reports whether a text says where a tor of this machine is commanded.
+func isControl(s string) bool {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return filepath.IsAbs(path) && len(path) <= maxSocket
+	}
+	at, err := netip.ParseAddrPort(s)
+	return err == nil && at.Addr().IsLoopback() && at.Port() != 0
 }
 
 func (k *checker) listen(key, value string) {
@@ -151,6 +178,7 @@ func (c *Config) checkPaths(k *checker) {
 		key, value string
 		needed     bool
 	}{
+		{"doors.onion.program", c.onionProgram(), false},
 		{"home.ha_dir", c.Home.HADir, false},
 		{"certificates.certificate", c.Certificates.Certificate, false},
 		{"certificates.key", c.Certificates.Key, false},
@@ -224,4 +252,12 @@ func cutPort(s string) (host, port string, ok bool) {
 func portOf(listen string) string {
 	_, port, _ := cutPort(listen)
 	return port
+}
+
+// onionProgram is the path of the tor to start; empty where none is named.
+func (c *Config) onionProgram() string {
+	if c.Doors.Onion == nil {
+		return ""
+	}
+	return c.Doors.Onion.Program
 }

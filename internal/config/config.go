@@ -58,6 +58,7 @@ type Doors struct {
 	HTTPS *HTTPS `toml:"https,omitempty" json:"https,omitempty"`
 	LAN   *LAN   `toml:"lan,omitempty" json:"lan,omitempty"`
 	SSH   *SSH   `toml:"ssh,omitempty" json:"ssh,omitempty"`
+	Onion *Onion `toml:"onion,omitempty" json:"onion,omitempty"`
 }
 
 // HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
@@ -82,6 +83,12 @@ type LAN struct {
 type SSH struct {
 	Listen string `toml:"listen" json:"listen" comment:"Address and port to listen on. Default \":2222\""`
 	CA     string `toml:"ca" json:"ca" comment:"File with the public keys of authorities, one a line, whose certificates let people in under their names. Empty: none, and each key is invited."`
+}
+
+// Onion is the door over Tor: an onion service for each device. It has no port here.
+type Onion struct {
+	Control string `toml:"control" json:"control" comment:"Where a tor that runs already is commanded, with its cookie: a socket, like \"unix:/run/tor/control\", or a port of this machine, like \"127.0.0.1:9051\". Default \"\": the gateway starts one of its own"`
+	Program string `toml:"program" json:"program" comment:"The tor to start. Default \"\": the system's"`
 }
 
 // Certificates says where the certificate of the home's name comes from: from files, from

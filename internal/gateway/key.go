@@ -31,6 +31,12 @@ type Encrypting interface {
 	Encrypts() bool
 }
 
+// Named is a door at which the holder of each key asks by a host name of its own, and by no
+// other's. Every connection of it shows a key.
+type Named interface {
+	HostOf(policy.Key) string
+}
+
 type keyOf struct{}
 
 // ConnContext puts the key that a connection has shown a door into its context, for
@@ -66,6 +72,9 @@ func shownBy(d Door, c net.Conn) policy.Key {
 // readKey judges the key that the connection has shown.
 func (f *flight) readKey() *refusal {
 	key, ok := f.r.Context().Value(keyOf{}).(policy.Key)
+	if n, named := f.door.(Named); named && (!ok || n.HostOf(key) != hostName(f.r.Host)) {
+		return &refusal{why: "wrong host", bare: true}
+	}
 	if !ok {
 		return nil
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -172,5 +173,40 @@ func TestPlainInsideIsItsOwnOrigin(t *testing.T) {
 	}
 	if h.happened(event.HALoginFailed) {
 		t.Error("it failed")
+	}
+}
+
+// ownNameDoor is a door at which the holder of each key asks by a name of its own.
+type ownNameDoor struct {
+	keyDoor
+	names map[policy.Key]string
+}
+
+func (d ownNameDoor) HostOf(key policy.Key) string { return d.names[key] }
+
+// Where each key has a host name of its own, its holder is answered by no other, also where
+// that is a name of the door's; nor is anybody who has shown no key.
+func TestKeyHoldersAskByTheirOwnNames(t *testing.T) {
+	h, shown, _ := byKey(t, true)
+	key := *shown.Load()
+	d := ownNameDoor{keyDoor{testDoor{name: policy.Onion}, shown, true}, map[policy.Key]string{key: "a.test", {Kind: identity.KindOnionKey, ID: "k2"}: hostName(testHost)}}
+	ask := func(of policy.Key) int {
+		t.Helper()
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/manifest.json", nil)
+		r.Host, r.RemoteAddr, r.RequestURI = testHost, "192.0.2.9:1", "/manifest.json"
+		shown.Store(&of)
+		ctx := ConnContext(d)(r.Context(), nil)
+		h.Handler(d).ServeHTTP(w, r.WithContext(ctx))
+		return w.Code
+	}
+	for name, of := range map[string]policy.Key{"another's name": key, "no key": {}, "a key without a name": {Kind: identity.KindOnionKey, ID: "k3"}} {
+		if got := ask(of); got != http.StatusBadRequest || len(h.reached()) != 0 {
+			t.Errorf("%s: %d", name, got)
+		}
+	}
+	d.names[key] = hostName(testHost)
+	if got := ask(key); got != http.StatusOK || len(h.reached()) != 1 {
+		t.Errorf("its own name: %d", got)
 	}
 }

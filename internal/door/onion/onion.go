@@ -113,7 +113,7 @@ func New(c Config) (*Door, error) {
 		c.Refused = func(net.Addr, string) {}
 	}
 	d := &Door{cfg: c, in: make(chan net.Conn), closed: make(chan struct{}), wake: make(chan struct{}, 1), up: make(map[string]*service)}
-	d.state.trouble = &trouble{"tor has not been asked yet", ""}
+	d.state.trouble = &trouble{"tor has not been reached yet", "this takes a few seconds; gatehouse doors shows how it stands"}
 	return d, nil
 }
 
@@ -133,12 +133,6 @@ func cutControl(s string) (network, address string, err error) {
 		return "", "", fmt.Errorf("door onion: %q is no control port of this machine: it looks like 127.0.0.1:9051", s)
 	}
 	return "tcp", at.String(), nil
-}
-
-// IsControl reports whether a text says where a tor of this machine is commanded.
-func IsControl(s string) bool {
-	_, _, err := cutControl(s)
-	return err == nil
 }
 
 // Set says which devices there are. A service that is not among them is withdrawn, and

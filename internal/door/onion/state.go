@@ -111,7 +111,7 @@ func (d *Door) explain(err error) *trouble {
 	case errors.As(err, &t):
 		return t
 	case errors.Is(err, ErrMissing):
-		return &trouble{"tor is not installed on this machine", "install it, as in: apt-get install tor"}
+		return &trouble{shown(err.Error()), "install it, as in: apt-get install tor; or say where it is: doors.onion.program"}
 	case d.cfg.Control == "":
 		return &trouble{"tor does not run: " + shown(err.Error()), "it is tried again; the gateway's log has what tor said"}
 	case errors.Is(err, fs.ErrPermission):

@@ -110,6 +110,20 @@ func (d *Door) makeDir() error {
 	return nil
 }
 
+// closedTo names the directory on the way to another through which other users do not get;
+// empty if there is none.
+func closedTo(dir string) string {
+	for ; ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm()&1 == 0 {
+			return dir
+		}
+		if dir == "/" {
+			return ""
+		}
+	}
+}
+
 // ownSession starts a tor of our own, lives with it, and waits for its end.
 func (d *Door) ownSession(ctx context.Context, cancel context.CancelFunc, t *torSession) error {
 	data, socket := filepath.Join(d.cfg.Dir, "tor"), filepath.Join(d.cfg.Dir, "control")
@@ -259,9 +273,14 @@ func (t *torSession) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.tor.pid = t.pid
 	if t.tor.uid, err = strconv.Atoi(uid); err != nil || t.tor.uid < 0 {
 		return fmt.Errorf("tor does not say whose process it is: %q", shown(uid))
+	}
+	if t.tor.pid = t.pid; t.pid == 0 && t.tor.uid != 0 && t.tor.uid != os.Geteuid() {
+		if where := closedTo(t.d.cfg.Dir); where != "" {
+			return &trouble{fmt.Sprintf("tor is another user's (%d), who cannot reach a socket in %s: %s is closed to others", t.tor.uid, t.d.cfg.Dir, where),
+				"let the socket of the verbs, beside which they are, lie in a directory of its own: state.socket"}
+		}
 	}
 	t.power = true
 	_, err = t.c.do(ctx, "SETEVENTS", "HS_DESC", "STATUS_GENERAL", "STATUS_CLIENT")
