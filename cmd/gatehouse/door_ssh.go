@@ -20,7 +20,6 @@ import (
 	"gatehouse/internal/guard"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
-	"gatehouse/internal/pki"
 	"gatehouse/internal/policy"
 	"gatehouse/internal/wire"
 )
@@ -77,7 +76,7 @@ func (o *sshDoor) open(d *config.SSH) openDoor {
 	if name := s.cfg.Home.Name; name != "" {
 		how.Names = []string{name}
 		if get, why := s.certificate(name); why == "" {
-			how.TLS = pki.ServerConfig(get)
+			how.TLS = s.tlsOf(get)
 		}
 	}
 	if o.door, err = ssh.Listen(how); err != nil {
