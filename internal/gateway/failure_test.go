@@ -308,7 +308,7 @@ func TestWhatCounts(t *testing.T) {
 		})
 	}
 	for _, k := range guard.Kinds() {
-		if !shown[k] {
+		if !shown[k] && k != guard.SSHKey { // the door ssh counts those, before there is a request
 			t.Errorf("nothing here is a failure of the kind %s", k)
 		}
 	}

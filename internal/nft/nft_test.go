@@ -341,8 +341,9 @@ func (b *beside) dial() (net.Conn, error) {
 			done <- result{nil, err}
 			return
 		}
-		// The kernel gives up after a second (SO_SNDTIMEO bounds connect, socket(7)).
-		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 1})
+		// The kernel gives up after three seconds (SO_SNDTIMEO bounds connect, socket(7)): a first packet
+		// that is lost comes again after one.
+		err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 3})
 		if err == nil {
 			err = unix.Connect(fd, &unix.SockaddrInet4{Port: 443, Addr: [4]byte{198, 51, 100, 1}})
 		}
