@@ -128,11 +128,14 @@ func sayDoors(w io.Writer, doors []doorRow) {
 }
 
 func (a *app) newDoorsCommand() *cobra.Command {
-	c := &cobra.Command{
+	list := &cobra.Command{
 		Use:   "doors",
 		Short: "Show the doors, and why one is closed",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
 			doc, err := ask(cmd.Context(), a, "status", status, none{})
 			if err != nil {
 				return err
@@ -147,14 +150,15 @@ func (a *app) newDoorsCommand() *cobra.Command {
 					return
 				}
 				sayDoors(w, doc.Doors)
+				sayTunnels(w, doc.Doors)
 			}); err != nil {
 				return err
 			}
 			return running(doc)
 		},
 	}
-	c.AddCommand(a.newDoorSSHCommand())
-	return c
+	list.AddCommand(a.newDoorSSHCommand(), a.newImportTunnelCommand())
+	return list
 }
 
 func (a *app) newConfigCommand() *cobra.Command {

@@ -53,6 +53,8 @@ func handlers() map[string]handler {
 		"sessions/end":       on(endSession),
 		"invite":             on(invite),
 		"invite/program":     on(inviteProgram),
+		"invite/wireguard":   on(inviteTunnel),
+		"doors/wireguard":    on(importTunnel),
 		"invite/certificate": on(inviteCertificate),
 		"invite/ssh":         on(inviteSSH),
 		"doors/ssh":          on(showHostKey),
@@ -289,26 +291,36 @@ type devicesDocument struct {
 }
 
 type deviceRow struct {
-	ID        string `json:"id"`
-	Person    string `json:"person"`
-	Kind      string `json:"kind"`
-	Name      string `json:"name"`
-	Created   string `json:"created"`
-	LastSeen  string `json:"last_seen"`
-	LastAddr  string `json:"last_addr"`
-	LastDoor  string `json:"last_door"`
-	RevokedAt string `json:"revoked_at,omitempty"`
-	Expires   string `json:"expires,omitempty"` // when its key does, if it is known by one
+	ID        string   `json:"id"`
+	Person    string   `json:"person"`
+	Kind      string   `json:"kind"`
+	Name      string   `json:"name"`
+	Created   string   `json:"created"`
+	LastSeen  string   `json:"last_seen"`
+	LastAddr  string   `json:"last_addr"`
+	LastDoor  string   `json:"last_door"`
+	RevokedAt string   `json:"revoked_at,omitempty"`
+	Expires   string   `json:"expires,omitempty"` // when its key does, if it is known by one
+	Tunnel    *peerRow `json:"tunnel,omitempty"`  // a peer's, while the gateway runs
 }
 
 func rowOf(d identity.Device) deviceRow {
-	return deviceRow{d.ID, d.PersonName, d.Kind, d.Name, stamp(d.Created), stamp(d.LastSeen), d.LastAddr, d.LastDoor, stamp(d.RevokedAt), stamp(d.Expires)}
+	return deviceRow{d.ID, d.PersonName, d.Kind, d.Name, stamp(d.Created), stamp(d.LastSeen), d.LastAddr, d.LastDoor, stamp(d.RevokedAt), stamp(d.Expires), nil}
 }
 
 func listDevices(_ context.Context, h *house, _ none) (devicesDocument, error) {
 	doc := devicesDocument{SchemaVersion: schemaVersion, Devices: []deviceRow{}}
+	tunnels := h.tunnels()
+	keys := make(map[string]string)
+	for _, k := range h.identity.Keys(identity.KindPeer) {
+		keys[k.Device.ID] = k.Key.ID
+	}
 	for _, d := range h.identity.Devices() {
-		doc.Devices = append(doc.Devices, rowOf(d))
+		row := rowOf(d)
+		if t, ok := tunnels[keys[d.ID]]; ok {
+			row.Tunnel = &t
+		}
+		doc.Devices = append(doc.Devices, row)
 	}
 	return doc, nil
 }
@@ -507,15 +519,16 @@ type statusDocument struct {
 }
 
 type doorRow struct {
-	Name    string   `json:"name"`
-	For     string   `json:"for,omitempty"` // what it is for, where a door has several ports
-	Listen  string   `json:"listen"`
-	Open    bool     `json:"open"`
-	State   string   `json:"state"` // open or closed
-	Origins []string `json:"origins"`
-	Why     string   `json:"why,omitempty"`    // it is closed
-	Hint    string   `json:"hint,omitempty"`   // what to do about it
-	Health  []string `json:"health,omitempty"` // what else is worth knowing, a sentence each
+	Name    string    `json:"name"`
+	For     string    `json:"for,omitempty"` // what it is for, where a door has several ports
+	Listen  string    `json:"listen"`
+	Open    bool      `json:"open"`
+	State   string    `json:"state"` // open or closed
+	Origins []string  `json:"origins"`
+	Why     string    `json:"why,omitempty"`    // it is closed
+	Hint    string    `json:"hint,omitempty"`   // what to do about it
+	Health  []string  `json:"health,omitempty"` // what else is worth knowing, a sentence each
+	Peers   []peerRow `json:"peers,omitempty"`  // the tunnels to it
 }
 
 type houseRow struct {

@@ -209,8 +209,8 @@ func (a *app) newSessionsCommand() *cobra.Command {
 }
 
 func (a *app) newInviteCommand() *cobra.Command {
-	var owner, program, certificate, onion bool
-	var expires string
+	var owner, program, certificate, onion, tunnel bool
+	var expires, output string
 	var wish programWish
 	var client certificateWish
 	var sshKey string
@@ -226,6 +226,9 @@ With --certificate it makes a client certificate, for an app on a phone that sho
 the door of its own (certificate_listen): a link by which the phone fetches it, once, and
 the password of the file, to be said and not sent.
 
+With --wireguard it makes a tunnel for a device: the file, and its QR code, that the
+WireGuard app takes. The device's private key is in it and kept nowhere.
+
 With --program it makes a token of Home Assistant's for a program of that person's,
 such as a script, and shows it once. The token works through the gateway for what
 --may names and from where --from says, and nowhere else.
@@ -235,7 +238,7 @@ through the door ssh, and needs no other sign-in here.
 
 With --onion it makes an onion service for one device of that person's, and shows its
 address and the key without which nobody finds it, once. Tor Browser and Orbot take them.`,
-		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --ssh id_ed25519.pub\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32\n  gatehouse invite Anna --onion --label Laptop --expires 90d",
+		Example: "  gatehouse invite --owner\n  gatehouse invite Anna\n  gatehouse invite Anna --certificate --label \"Pixel 9\"\n  gatehouse invite Anna --ssh id_ed25519.pub\n  gatehouse invite Anna --program --label Backup --may rest --from 192.168.1.20/32\n  gatehouse invite Anna --onion --label Laptop --expires 90d\n  gatehouse invite Anna --wireguard --label \"Pixel 9\" --expires 90d",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneKind(cmd); err != nil {
@@ -257,6 +260,15 @@ address and the key without which nobody finds it, once. Tor Browser and Orbot t
 					client.Label = "A phone"
 				}
 				return a.inviteCertificate(cmd.Context(), client)
+			}
+			if tunnel {
+				if owner || len(args) == 0 {
+					return &problem{status: statusUsage, err: fmt.Errorf("whose tunnel?"), hint: "gatehouse invite NAME --wireguard"}
+				}
+				if !cmd.Flags().Changed("label") {
+					wish.Label = "A device"
+				}
+				return a.inviteTunnel(cmd.Context(), args[0], wish.Label, expires, output)
 			}
 			if program && len(args) == 1 && !owner {
 				wish.Person = args[0]
@@ -305,8 +317,10 @@ address and the key without which nobody finds it, once. Tor Browser and Orbot t
 	c.Flags().BoolVar(&client.Legacy, "legacy", false, "with --certificate: a file that devices from before 2020 can read; its seal is weaker")
 	c.Flags().StringVar(&sshKey, "ssh", "", "make an SSH key known: a `FILE` with the public key, - for standard input, or the key itself")
 	c.Flags().BoolVar(&onion, "onion", false, "an onion service for a device, over Tor")
-	c.Flags().StringVar(&expires, "expires", "", "with --onion: how long the device is known, a `TIME` like 90d; for good unless said")
+	c.Flags().StringVar(&expires, "expires", "", "with --onion or --wireguard: how long the device is known, a `TIME` like 90d; for good unless said")
 	c.Flags().StringVar(&wish.Label, "label", "A program", "what to call the program, device or key, a `NAME`")
+	c.Flags().BoolVar(&tunnel, "wireguard", false, "a WireGuard tunnel for a device")
+	c.Flags().StringVarP(&output, "output", "o", "", "with --wireguard: write the configuration into a new `FILE`, and not to the terminal")
 	c.Flags().StringSliceVar(&wish.May, "may", []string{"rest", "websocket"}, "what it may ask for: `ROUTE`s, with commas between them")
 	c.Flags().StringSliceVar(&wish.From, "from", nil, "`NETWORK`s or addresses that it may ask from; from anywhere if there is none")
 	c.Flags().IntVar(&wish.Days, "days", 365, "how many `DAYS` the token or certificate lasts")

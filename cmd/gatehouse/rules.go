@@ -18,7 +18,9 @@ import (
 // The owner's rules for addresses: [[guard.rules]].
 
 // doorWords are the doors that a rule may name.
-func doorWords() []string { return []string{string(policy.HTTPS), string(policy.LAN)} }
+func doorWords() []string {
+	return []string{string(policy.HTTPS), string(policy.LAN), string(policy.WireGuard)}
+}
 
 // rulesOf are the rules of the configuration as they are asked.
 func rulesOf(c *config.Config) []filter.Rule {
@@ -40,7 +42,7 @@ func ruleProblems(c *config.Config) []config.Problem {
 	for i, r := range c.Guard.Rules {
 		for _, word := range r.Doors {
 			if !slices.Contains(doorWords(), word) {
-				all = append(all, c.RuleProblem(i+1, "doors", fmt.Sprintf("has %q, which is no door", word), "the doors are "+strings.Join(doorWords(), " and ")))
+				all = append(all, c.RuleProblem(i+1, "doors", fmt.Sprintf("has %q, which is no door", word), "the doors are "+strings.Join(doorWords(), ", ")))
 			}
 		}
 		for _, word := range r.Routes {
@@ -138,10 +140,14 @@ func (s *server) admits(door policy.Door, proxies wire.Proxies) func(netip.Addr)
 	}
 }
 
-// filtered asks the rules about a request.
+// filtered asks the rules about a request. In a tunnel the address is the tunnel's own; the
+// rules were asked about the one from outside, when its handshake began.
 func (s *server) filtered(addr netip.Addr, door policy.Door, route ha.Route, known bool) (why string, denied bool) {
 	if door == policy.Onion {
 		return "", false // Tor tells no address: there is nothing to judge by
+	}
+	if door == policy.WireGuard {
+		return "", false
 	}
 	v := s.filter.Judge(addr, string(door), string(route), known)
 	if !v.Denied {
@@ -181,6 +187,9 @@ func (h *house) openDoorWords() (doors []string) {
 	}
 	if h.cfg.Doors.LAN != nil {
 		doors = append(doors, string(policy.LAN))
+	}
+	if h.cfg.Doors.WireGuard != nil {
+		doors = append(doors, string(policy.WireGuard))
 	}
 	return doors
 }

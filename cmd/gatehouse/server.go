@@ -99,6 +99,8 @@ type openDoor struct {
 	setKeys func([]identity.KeyInfo)
 	// health says what else is worth knowing of an open door, a sentence each. May be nil.
 	health func() []string
+	// peers tells of the tunnels that devices have to it. May be nil.
+	peers func() []peerRow
 	// notYet says why a door that has its port lets nobody in yet, and what to do; empty
 	// once it does. May be nil.
 	notYet func() (why, hint string)
@@ -131,6 +133,9 @@ func (d openDoor) row() doorRow {
 	row.State = stateOf(row.Open)
 	if d.health != nil && row.Open {
 		row.Health = d.health()
+	}
+	if d.peers != nil && row.Open {
+		row.Peers = d.peers()
 	}
 	return row
 }
@@ -447,6 +452,11 @@ func (s *server) openDoors() error {
 	if d := s.cfg.Doors.Onion; d != nil {
 		s.openOnion(d)
 	}
+	if d := s.cfg.Doors.WireGuard; d != nil {
+		if err := s.openWireGuard(context.Background(), d); err != nil {
+			return err
+		}
+	}
 	// In the middle of a move Home Assistant may come up there itself: the mover looks first.
 	if step := s.mover.stance().Step; step == stepNone || step == stepTrial {
 		if err := s.plain.open(); err != nil {
@@ -575,7 +585,7 @@ func openAuthority(ctx context.Context, c *config.Config, l *ledger.Ledger) (*pk
 // authorityNames are the names that the local authority is made for.
 func authorityNames(c *config.Config) []string {
 	var names []string
-	if c.Doors.HTTPS != nil && pki.IsHomeName(c.Home.Name) {
+	if (c.Doors.HTTPS != nil || c.Doors.WireGuard != nil) && pki.IsHomeName(c.Home.Name) {
 		names = append(names, c.Home.Name)
 	}
 	if c.Doors.LAN != nil {

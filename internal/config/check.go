@@ -49,6 +49,9 @@ func (c *Config) checkHome(k *checker) {
 		k.say("home.name", nameHint, "is missing: the door https answers to this name alone")
 	}
 	const urlHint = `it looks like "http://127.0.0.1:8123"`
+	if c.Home.Name == "" && c.Doors.WireGuard != nil {
+		k.say("home.name", nameHint, "is missing: the door wireguard answers to this name alone")
+	}
 	u, err := url.Parse(c.Home.HAURL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
@@ -64,12 +67,13 @@ func (c *Config) checkHome(k *checker) {
 
 func (c *Config) checkDoors(k *checker) {
 	https, lan := c.Doors.HTTPS, c.Doors.LAN
+	c.checkWireGuard(k)
 	c.checkOnion(k)
-	if https == nil && lan == nil && c.Doors.SSH == nil && c.Doors.Onion != nil {
+	if https == nil && lan == nil && c.Doors.SSH == nil && c.Doors.WireGuard == nil && c.Doors.Onion != nil {
 		k.say("doors.onion", "add a table [doors.lan] or [doors.https]: the owner comes in there first, and invites", "is the only door")
 		return
 	}
-	if https == nil && lan == nil && c.Doors.SSH == nil {
+	if https == nil && lan == nil && c.Doors.SSH == nil && c.Doors.WireGuard == nil {
 		k.wrong = append(k.wrong, Problem{Message: "no door is open", Hint: "add a table [doors.lan] or [doors.https]"})
 		return
 	}

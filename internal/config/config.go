@@ -55,10 +55,11 @@ type Home struct {
 
 // Doors are the ways in. One that is nil is closed.
 type Doors struct {
-	HTTPS *HTTPS `toml:"https,omitempty" json:"https,omitempty"`
-	LAN   *LAN   `toml:"lan,omitempty" json:"lan,omitempty"`
-	SSH   *SSH   `toml:"ssh,omitempty" json:"ssh,omitempty"`
-	Onion *Onion `toml:"onion,omitempty" json:"onion,omitempty"`
+	HTTPS     *HTTPS     `toml:"https,omitempty" json:"https,omitempty"`
+	LAN       *LAN       `toml:"lan,omitempty" json:"lan,omitempty"`
+	SSH       *SSH       `toml:"ssh,omitempty" json:"ssh,omitempty"`
+	Onion     *Onion     `toml:"onion,omitempty" json:"onion,omitempty"`
+	WireGuard *WireGuard `toml:"wireguard,omitempty" json:"wireguard,omitempty"`
 }
 
 // HTTPS is the door for everywhere: it asks for the home's name, then for a known device.
@@ -216,6 +217,7 @@ func (c *Config) fill(said places) {
 	if d := c.Doors.SSH; d != nil && !said.has("doors.ssh.listen") {
 		d.Listen = ":2222"
 	}
+	c.Doors.WireGuard.fill(said)
 	if !said.has("guard.max_ban") {
 		c.Guard.MaxBan = max(c.Guard.MaxBan, c.Guard.Ban)
 	}
