@@ -1,9 +1,12 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,16 +16,35 @@ type GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 // ServerConfig returns how a door speaks TLS: 1.3 alone (Mozilla's "modern" of its Server
 // Side TLS), the post-quantum key exchange where the client has it, HTTP/2 before HTTP/1.1.
 // Early data is not taken: Go's server has none. Session tickets are sealed with keys of
-// this very configuration, which crypto/tls changes every day, so a ticket of one door opens
-// no other: make one for each door.
+// this very configuration, which crypto/tls changes every day and forgets after seven, so a
+// ticket of one door opens no other: make one for each door. A ticket resumes a session for
+// the name that it was given for, and for no other.
 func ServerConfig(get GetCertificate) *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		GetCertificate:   get,
 		MinVersion:       tls.VersionTLS13,
 		MaxVersion:       tls.VersionTLS13,
-		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
+		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256},
 		NextProtos:       []string{"h2", "http/1.1"},
 	}
+	keys := c // a door may speak by a clone, which has keys of its own
+	c.WrapSession = func(at tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+		session.Extra = append(session.Extra, ticketName(at))
+		return keys.EncryptTicket(at, session)
+	}
+	c.UnwrapSession = func(ticket []byte, at tls.ConnectionState) (*tls.SessionState, error) {
+		session, err := keys.DecryptTicket(ticket, at)
+		if err != nil || session == nil || !slices.ContainsFunc(session.Extra, func(said []byte) bool { return bytes.Equal(said, ticketName(at)) }) {
+			return nil, err
+		}
+		return session, nil
+	}
+	return c
+}
+
+// ticketName is how a ticket says for which name it was given.
+func ticketName(at tls.ConnectionState) []byte {
+	return []byte("gatehouse name " + strings.ToLower(at.ServerName))
 }
 
 // IntermediateConfig is ServerConfig for clients from before 2019, too: TLS 1.2 besides, with
