@@ -352,7 +352,11 @@ func (s *server) run(ctx context.Context) error {
 		if d.run != nil {
 			group.Go(func() error { return d.run(ctx) })
 		}
-		w := s.reader(d.name, d.proxies, s.trust.withHSTS(s.gateway.Handler(d.door)))
+		h := s.gateway.Handler(d.door)
+		if d.name == policy.HTTPS {
+			h = s.trust.withHSTS(h)
+		}
+		w := s.reader(d.name, d.proxies, h)
 		w.ConnContext = gateway.ConnContext(d.door)
 		group.Go(func() error {
 			if err := w.Serve(ctx, d.listener); err != nil {

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,7 @@ import (
 	"time"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/ha/hatest"
 	"gatehouse/internal/policy"
 )
 
@@ -78,11 +81,16 @@ func (i *issuer) sign(c *x509.Certificate, public *ecdsa.PublicKey) *x509.Certif
 	return cert
 }
 
+// logged is what a certificate says that stands in a public log.
+func logged() pkix.Extension {
+	return pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}, Value: []byte{4, 2, 0, 0}}
+}
+
 // files are a certificate for a name and its key, in PEM.
-func (i *issuer) files(name string, until time.Time) (cert, key []byte) {
+func (i *issuer) files(name string, until time.Time, more ...pkix.Extension) (cert, key []byte) {
 	i.t.Helper()
 	private := i.newKey()
-	c := i.sign(&x509.Certificate{DNSNames: []string{name}, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature}, &private.PublicKey)
+	c := i.sign(&x509.Certificate{DNSNames: []string{name}, NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature, ExtraExtensions: more}, &private.PublicKey)
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	i.must(err)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
@@ -194,46 +202,124 @@ func TestFilesAreReadAgainWithoutDroppingAnything(t *testing.T) {
 // HSTS is said where every browser trusts the certificate, and nowhere else.
 func TestHSTSOnlyWhereEverybodyTrusts(t *testing.T) {
 	i := newIssuer(t)
-	cert, key := i.files("house.example", time.Time{})
-	pair, err := tls.X509KeyPair(cert, key)
-	i.must(err)
-	trust := func(change func(*publicTrust)) *publicTrust {
-		p := &publicTrust{now: time.Now, roots: func() (*x509.CertPool, error) { return i.pool(), nil },
-			own: func(*x509.Certificate) bool { return false }, shown: func(string) *tls.Certificate { return &pair }}
-		if change != nil {
-			change(p)
-		}
-		return p
+	pair := func(more ...pkix.Extension) *tls.Certificate {
+		cert, key := i.files("house.example", time.Time{}, more...)
+		pair, err := tls.X509KeyPair(cert, key)
+		i.must(err)
+		return &pair
 	}
+	public, private := pair(logged()), pair()
 	for name, c := range map[string]struct {
 		change func(*publicTrust)
 		asked  string
 		want   string
 	}{
-		"trusted by all":          {nil, "house.example", hstsValue},
-		"without a name":          {nil, "", ""},
-		"another name":            {nil, "other.example", ""},
-		"no certificate":          {func(p *publicTrust) { p.shown = func(string) *tls.Certificate { return nil } }, "house.example", ""},
-		"a root of somebody's":    {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return x509.NewCertPool(), nil } }, "house.example", ""},
-		"no roots to be had":      {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return nil, errors.New("none") } }, "house.example", ""},
-		"a root of the house":     {func(p *publicTrust) { p.own = i.root.Equal }, "house.example", ""},
-		"a certificate that ends": {func(p *publicTrust) { p.now = func() time.Time { return time.Now().AddDate(1, 0, 0) } }, "house.example", ""},
+		"trusted by all":               {nil, "house.example", hstsValue},
+		"in capitals":                  {nil, "House.Example", hstsValue},
+		"without a name":               {nil, "", ""},
+		"another name":                 {nil, "other.example", ""},
+		"no certificate":               {func(p *publicTrust) { p.shown = func() *tls.Certificate { return nil } }, "house.example", ""},
+		"a root of somebody's":         {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return x509.NewCertPool(), nil } }, "house.example", ""},
+		"no roots to be had":           {func(p *publicTrust) { p.roots = func() (*x509.CertPool, error) { return nil, errors.New("none") } }, "house.example", ""},
+		"a root of this machine's":     {func(p *publicTrust) { p.shown = func() *tls.Certificate { return private } }, "house.example", ""},
+		"a certificate that ends":      {func(p *publicTrust) { p.now = func() time.Time { return time.Now().AddDate(1, 0, 0) } }, "house.example", ""},
+		"a certificate of other names": {func(p *publicTrust) { p.name = "other.example" }, "other.example", ""},
+		"a door without a name":        {func(p *publicTrust) { p.name = "" }, "", ""},
 	} {
+		p := &publicTrust{name: "house.example", now: time.Now, roots: func() (*x509.CertPool, error) { return i.pool(), nil }, shown: func() *tls.Certificate { return public }}
+		if c.change != nil {
+			c.change(p)
+		}
 		r := httptest.NewRequest(http.MethodGet, "https://house.example/", nil)
 		r.TLS.ServerName = c.asked
 		w := httptest.NewRecorder()
-		trust(c.change).withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		h := p.withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		h.ServeHTTP(w, r)
 		if got := w.Header().Get("Strict-Transport-Security"); got != c.want {
 			t.Errorf("%s: %q", name, got)
 		}
+		plain := httptest.NewRecorder()
+		h.ServeHTTP(plain, httptest.NewRequest(http.MethodGet, "http://house.example/", nil))
+		if plain.Header().Get("Strict-Transport-Security") != "" {
+			t.Errorf("%s: it is said without TLS", name)
+		}
 	}
-	plain := httptest.NewRecorder()
-	trust(nil).withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(plain, httptest.NewRequest(http.MethodGet, "http://house.example/", nil))
-	if plain.Header().Get("Strict-Transport-Security") != "" {
-		t.Error("it is said without TLS")
-	}
-	if s := frontDoors(t, func(*config.Config) {}); s.trust.trusts(certificateName) {
+	if s := frontDoors(t, func(*config.Config) {}); s.trust.trusts() {
 		t.Error("the local authority's certificate is trusted by all")
+	}
+}
+
+// The doors https say it, once, on Home Assistant's answers as on our own and whatever Home
+// Assistant says itself; the door lan does not.
+func TestHSTSIsSaidOnceAndByTheDoorHTTPSAlone(t *testing.T) {
+	i, dir := newIssuer(t), t.TempDir()
+	inner := hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	home := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(home.Close)
+	cert, key := i.files(certificateName, time.Time{}, logged())
+	i.must(os.WriteFile(filepath.Join(dir, "cert"), cert, 0o600))
+	i.must(os.WriteFile(filepath.Join(dir, "key"), key, 0o600))
+	h := newCertificateHouse(t, func(c *config.Config) {
+		c.Home.HAURL = home.URL
+		c.Certificates.Certificate, c.Certificates.Key = filepath.Join(dir, "cert"), filepath.Join(dir, "key")
+	})
+	h.trust.roots = func() (*x509.CertPool, error) { return i.pool(), nil }
+	h.must(os.WriteFile(h.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.root.Raw}), 0o600))
+	device := h.invite(365, false).curl()
+	said := func(of, path string, more ...string) (all []string) {
+		t.Helper()
+		heads := filepath.Join(h.dir, "heads")
+		if status, body := h.curl(of, path, append(more, "-D", heads)...); status == 0 {
+			t.Fatalf("%s %s: no answer: %s", of, path, body)
+		}
+		text, err := os.ReadFile(heads)
+		h.must(err)
+		for line := range strings.Lines(string(text)) {
+			if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "Strict-Transport-Security") {
+				all = append(all, strings.TrimSpace(value))
+			}
+		}
+		return all
+	}
+	for what, got := range map[string][]string{
+		"Home Assistant's page":             said("certificates", "/", device...),
+		"Home Assistant's page by HTTP/1.1": said("certificates", "/", append(device, "--http1.1")...),
+		"what Home Assistant is asked":      said("certificates", "/auth/token", append(device, "-d", "grant_type=none")...),
+		"a page of ours":                    said("", "/_gatehouse/auth/sign-in"),
+		"a refusal":                         said("", "/api/states"),
+		"a request for another house":       said("", "/", "-H", "Host: evil.example", "--http1.1"),
+	} {
+		if len(got) != 1 || got[0] != hstsValue {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	_, port, err := net.SplitHostPort(h.doorAt(policy.LAN))
+	h.must(err)
+	heads := filepath.Join(h.dir, "lan")
+	text, err := exec.CommandContext(t.Context(), "curl", "-sS", "-m", "20", "-k", "-D", heads, "--resolve", certificateName+":"+port+":127.0.0.1", "https://"+certificateName+":"+port+"/").CombinedOutput()
+	h.must(err)
+	got, err := os.ReadFile(heads)
+	h.must(err)
+	if !strings.HasPrefix(string(got), "HTTP/2 401") || strings.Contains(strings.ToLower(string(got)), "strict-transport") {
+		t.Errorf("at home: %s%.200s", got, text)
+	}
+}
+
+// What a stranger makes up as the case of a name costs no memory and no work.
+func TestHSTSIsJudgedOnceForAllWaysToWriteAName(t *testing.T) {
+	looked := 0
+	p := &publicTrust{name: "house.example", now: time.Now, shown: func() *tls.Certificate { looked++; return nil }}
+	h := p.withHSTS(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, name := range []string{"house.example", "House.example", "hOuse.example", "HOUSE.EXAMPLE"} {
+		r := httptest.NewRequest(http.MethodGet, "https://house.example/", nil)
+		r.TLS.ServerName = name
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if looked != 1 {
+		t.Errorf("judged %d times", looked)
 	}
 }
 

@@ -432,15 +432,21 @@ func TestUpgradeElsewhere(t *testing.T) {
 	}
 }
 
-// Nothing that Home Assistant or something in it answers sets our cookie or names the server.
+// Nothing that Home Assistant or something in it answers sets our cookie, names the server or
+// ties the house's name to TLS.
 func TestAnswerHeaders(t *testing.T) {
 	dst := httptest.NewRecorder()
 	answerHeaders(dst.Header(), http.Header{
-		"Server": {"aiohttp"}, "X-Powered-By": {"x"}, "Alt-Svc": {"h3"}, "Connection": {"X-Hop, keep-alive"}, "X-Hop": {"1"}, "Keep-Alive": {"1"},
+		"Server": {"aiohttp"}, "X-Powered-By": {"x"}, "Alt-Svc": {"h3"}, "Strict-Transport-Security": {"max-age=9; preload"}, "Connection": {"X-Hop, keep-alive"}, "X-Hop": {"1"}, "Keep-Alive": {"1"},
 		"Set-Cookie": {"ingress_session=1; Path=/", "__Host-gatehouse=stolen; Path=/", " __Host-gatehouse =x"}, "X-Kept": {"1"}, "Content-Length": {"3"},
 	})
 	got := dst.Header()
 	if len(got) != 3 || len(got["Set-Cookie"]) != 1 || got.Get("X-Kept") != "1" || got.Get("Content-Length") != "3" {
 		t.Errorf("passed on: %v", got)
+	}
+	fields := http.Header{"Strict-Transport-Security": {"ours"}}
+	answerFields(fields, []field{{"Strict-Transport-Security", "max-age=9; preload"}, {"X-Kept", "1"}})
+	if len(fields) != 2 || len(fields["Strict-Transport-Security"]) != 1 || fields.Get("Strict-Transport-Security") != "ours" {
+		t.Errorf("passed on by the link: %v", fields)
 	}
 }

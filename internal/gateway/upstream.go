@@ -314,9 +314,14 @@ func answerFields(dst http.Header, src []field) {
 	}
 }
 
-// isOurs reports whether a header of an answer is for us only, or Home Assistant's banner.
+// isOurs reports whether a header of an answer is for us only, ours to say, or Home
+// Assistant's banner.
 func isOurs(name string) bool {
-	return isHop(name) && name != "Content-Length" || name == "Server" || name == "X-Powered-By" || name == "Alt-Svc"
+	switch name {
+	case "Server", "X-Powered-By", "Alt-Svc", "Strict-Transport-Security":
+		return true
+	}
+	return isHop(name) && name != "Content-Length"
 }
 
 // isOurCookie reports whether a cookie would be ours, or has no name: some browsers send

@@ -129,9 +129,6 @@ func (a *Authority) RootPEM() []byte { return a.Root().PEM() }
 // Fingerprint returns the SHA-256 of the root as browsers show it: "AB:CD:…".
 func (a *Authority) Fingerprint() string { return a.Root().Fingerprint() }
 
-// Is reports whether a certificate is the root.
-func (a *Authority) Is(cert *x509.Certificate) bool { return a.root.Equal(cert) }
-
 // Expires is when the root ends.
 func (a *Authority) Expires() time.Time { return a.Root().Expires() }
 
