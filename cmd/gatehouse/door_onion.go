@@ -182,13 +182,21 @@ func (t torStarter) find() (string, error) {
 	return "", onion.ErrMissing
 }
 
-// torLog takes what tor says into our log, a line each, and keeps its end.
+// torLog takes what tor says into our log, a line each, and keeps its end. A tor without a
+// network says the same many times a second: what was said is said again after an hour.
 type torLog struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	line bytes.Buffer
 	end  tail
+	said map[string]time.Time
 }
+
+// torSays bounds how many different lines are remembered.
+const (
+	torSays      = 64
+	torSaysAgain = time.Hour
+)
 
 func (t *torLog) Write(p []byte) (int, error) {
 	t.mu.Lock()
@@ -201,10 +209,25 @@ func (t *torLog) Write(p []byte) (int, error) {
 			}
 			continue
 		}
-		t.log.Warn("tor", "says", strings.ToValidUTF8(t.line.String(), "?"))
+		t.say(strings.ToValidUTF8(t.line.String(), "?"), time.Now())
 		t.line.Reset()
 	}
 	return len(p), nil
+}
+
+// say says a line, unless it has just been said. Its time, which is tor's, is left out.
+func (t *torLog) say(line string, now time.Time) {
+	if _, text, ok := strings.Cut(line, "] "); ok {
+		line = text
+	}
+	if last, again := t.said[line]; again && now.Sub(last) < torSaysAgain {
+		return
+	}
+	if t.said == nil || len(t.said) >= torSays {
+		t.said = make(map[string]time.Time)
+	}
+	t.said[line] = now
+	t.log.Warn("tor says: " + line)
 }
 
 func (t *torLog) String() string {

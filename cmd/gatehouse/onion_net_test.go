@@ -68,7 +68,8 @@ TestingV3AuthInitialDistDelay 2
 V3AuthVotingInterval 10
 V3AuthVoteDelay 2
 V3AuthDistDelay 2
-V3AuthNIntervalsValid 2
+V3AuthNIntervalsValid 3
+AuthDirSharedRandomness 0
 TestingDirAuthVoteGuard *
 TestingDirAuthVoteHSDir *
 TestingDirAuthVoteExit *
@@ -183,13 +184,12 @@ type onionHouse struct {
 
 const onionHomeName = "secret-name.test"
 
-func newOnionHouse(n *torNetwork) *onionHouse {
-	t := n.t
-	t.Helper()
-	h := &onionHouse{torNetwork: n, gatehouse: gatehouseIn(t, n.dir), config: filepath.Join(n.dir, "gatehouse.toml")}
+// home is a small Home Assistant whose requests over Tor are looked at.
+func (h *onionHouse) home() (address string) {
+	h.t.Helper()
 	home := hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	n.must(err)
+	h.must(err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.Host, ".onion") {
 			told := r.Header.Clone()
@@ -201,19 +201,27 @@ func newOnionHouse(n *torNetwork) *onionHouse {
 		home.ServeHTTP(w, r)
 	})}
 	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
-	n.must(os.WriteFile(h.config, []byte(fmt.Sprintf("[home]\nname = %q\nha_url = \"http://%s\"\n[doors.lan]\nlisten = \":8443\"\nnames = [%q]\n[doors.onion]\nprogram = %q\n[state]\ndir = %q\n",
-		onionHomeName, l.Addr(), onionHomeName, n.program(), filepath.Join(n.dir, "state"))), 0o600))
-	h.verb("people", "add", "Anna", "--ha-user", "anna")
-	log, err := os.Create(filepath.Join(n.dir, "gatehouse.log"))
-	n.must(err)
+	h.t.Cleanup(func() { _ = server.Close() })
+	return l.Addr().String()
+}
+
+// open opens the house in front of a Home Assistant.
+func (h *onionHouse) open(home string) {
+	t := h.t
+	t.Helper()
+	h.gatehouse, h.config = gatehouseIn(t, h.dir), filepath.Join(h.dir, "gatehouse.toml")
+	h.must(os.WriteFile(h.config, []byte(fmt.Sprintf("[home]\nname = %q\nha_url = \"http://%s\"\n[doors.lan]\nlisten = \":8443\"\nnames = [%q]\n[doors.onion]\nprogram = %q\n[state]\ndir = %q\n",
+		onionHomeName, home, onionHomeName, h.program(), filepath.Join(h.dir, "state"))), 0o600))
+	h.verb("people", "add", "Anna")
+	log, err := os.Create(filepath.Join(h.dir, "gatehouse.log"))
+	h.must(err)
 	defer log.Close()
 	h.serving = exec.CommandContext(t.Context(), h.gatehouse, "serve", "--config", h.config)
 	h.serving.Stderr = log
 	h.serving.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	n.must(h.serving.Start())
+	h.must(h.serving.Start())
 	t.Cleanup(h.kill)
-	return h
+	h.await("onion")
 }
 
 // kill ends the house as a power cut does.
@@ -295,6 +303,38 @@ func (h *onionHouse) answer(c *http.Client, method, url, body string, header map
 	return res.StatusCode, head.String() + "\n" + string(b)
 }
 
+// client starts a client's tor, with keys as invite shows them.
+func (n *torNetwork) client(port string, keys ...string) {
+	n.t.Helper()
+	auth := filepath.Join(n.dir, "auth")
+	n.must(os.Mkdir(auth, 0o700))
+	for i, key := range keys {
+		n.must(os.WriteFile(filepath.Join(auth, fmt.Sprintf("%d.auth_private", i)), []byte(key+"\n"), 0o600))
+	}
+	n.start("client", "SocksPort 127.0.0.1:"+port+" ExtendedErrors\nClientOnionAuthDir "+auth+"\n")
+}
+
+// reach waits until a device gets in by a client's tor, and returns the first page.
+func (h *onionHouse) reach(port string, d onionDocument) (b *http.Client, page string) {
+	h.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		c, reply, err := socks(h.t.Context(), port, onionName(d))
+		if err == nil && c != nil {
+			_ = c.Close()
+			break
+		}
+		if time.Now().After(end) {
+			h.t.Fatalf("%s does not get in: tor answers %#x (%v)", d.Device.Name, reply, err)
+		}
+	}
+	b = onionBrowser(port)
+	status, page := h.answer(b, "GET", d.URL, "", map[string]string{"Accept": "text/html"})
+	if status != http.StatusOK {
+		h.t.Fatalf("a known device is answered %d\n%s", status, page)
+	}
+	return b, page
+}
+
 // A device that has its key reaches the house over Tor and is known by its address; without
 // the key the house cannot be found, with another's it cannot be read; whoever is shut out
 // is out at once. Nothing of what is answered says where or what the house is.
@@ -305,44 +345,24 @@ func TestOnionInATorNetwork(t *testing.T) {
 	if !inNetwork(t) {
 		return
 	}
-	h := newOnionHouse(newTorNetwork(t))
-	h.await("onion")
+	h := &onionHouse{torNetwork: newTorNetwork(t)}
+	h.open(h.home())
 	anna, locked, public := h.invited("Laptop"), h.invited("Phone"), h.invited("Tablet")
-	auth := filepath.Join(h.dir, "auth")
-	h.must(os.Mkdir(auth, 0o700))
-	h.must(os.WriteFile(filepath.Join(auth, "anna.auth_private"), []byte(anna.File+"\n"), 0o600))
 	other, err := onion.NewClient()
 	h.must(err)
-	h.must(os.WriteFile(filepath.Join(auth, "locked.auth_private"), []byte(other.File(strings.TrimSuffix(onionName(locked), ".onion"))+"\n"), 0o600))
 	const port = "9150"
-	h.start("client", "SocksPort 127.0.0.1:"+port+" ExtendedErrors\nClientOnionAuthDir "+auth+"\n")
+	h.client(port, anna.File, other.File(strings.TrimSuffix(onionName(locked), ".onion")))
 	h.await("3 onion services, all of them published")
 	if said := h.verb("doors"); !strings.Contains(said, "onion  open") || strings.Contains(said, "proof of work") {
 		t.Errorf("doors says\n%s", said)
 	}
 
-	reach := time.Now()
-	b := onionBrowser(port)
-	status, page := 0, ""
-	for status != http.StatusOK {
-		if time.Since(reach) > 2*time.Minute {
-			t.Fatalf("Anna's laptop does not get in: %d\n%s", status, page)
-		}
-		c, _, err := socks(t.Context(), port, onionName(anna))
-		if err != nil || c == nil {
-			time.Sleep(500 * time.Millisecond)
-			continue
-		}
-		_ = c.Close()
-		status, page = h.answer(b, "GET", anna.URL, "", map[string]string{"Accept": "text/html"})
-		if status != http.StatusOK {
-			t.Fatalf("a known device is answered %d\n%s", status, page)
-		}
-	}
+	b, page := h.reach(port, anna)
 	if !strings.Contains(page, "Demo home") {
 		t.Errorf("the page is not Home Assistant's:\n%s", page)
 	}
 	t.Run("nothing is said of the home", func(t *testing.T) { h.saysNothing(t, b, anna) })
+	t.Run("Home Assistant is told an address that is nobody's", func(t *testing.T) { h.wasTold(t, anna) })
 	t.Run("one service answers to its name alone", func(t *testing.T) {
 		for _, host := range []string{onionName(locked), onionHomeName, "localhost", "127.0.0.1", "www." + onionName(anna)} {
 			if status, text := h.answer(b, "GET", anna.URL, "", map[string]string{"Accept": "text/html", "Host": host}); status != http.StatusBadRequest || strings.Contains(text, "Home Assistant") {
@@ -400,12 +420,16 @@ func (h *onionHouse) saysNothing(t *testing.T, b *http.Client, d onionDocument) 
 		{"OPTIONS", "/api/", "", map[string]string{"Origin": "https://elsewhere.test", "Access-Control-Request-Method": "GET"}},
 	} {
 		_, text := h.answer(b, ask.method, base+ask.path, ask.body, ask.header)
-		for _, word := range []string{onionHomeName, "secret-name", machine + ".", "127.0.0.1", "8123", "8443", "192.0.2.1", "3fff:", "Strict-Transport-Security", "aiohttp", "Server:", "Via:", "X-Forwarded"} {
+		for _, word := range []string{onionHomeName, "secret-name", machine + ".", "10.77.0.2", "127.0.0.1", ":8123", ":8443", "192.0.2.1", "3fff:", "Strict-Transport-Security", "aiohttp", "Server:", "Via:", "X-Forwarded"} {
 			if strings.Contains(strings.ToLower(text), strings.ToLower(word)) {
 				t.Errorf("%s %s says %q:\n%.600s", ask.method, ask.path, word, text)
 			}
 		}
 	}
+}
+
+// wasTold looks at what Home Assistant was told.
+func (h *onionHouse) wasTold(t *testing.T, d onionDocument) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, told := range h.got {

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,4 +40,34 @@ func scriptOnionSecrets(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%d secrets are kept, want %d", kept, want)
 		}
 	}
+}
+
+// A tor that complains without end fills no log of ours.
+func TestTorDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		l := &torLog{log: slog.New(slog.NewTextHandler(&said, nil))}
+		complain := func() {
+			for i := range 1000 {
+				fmt.Fprintf(l, "Nov 26 14:05:%02d.000 [warn] No available nodes\nNov 26 14:05:%02d.000 [warn] Anoth", i%60, i%60)
+				fmt.Fprint(l, "er\n")
+			}
+		}
+		complain()
+		if got := said.String(); strings.Count(got, "No available nodes") != 1 || strings.Count(got, "tor says: Another") != 1 {
+			t.Errorf("%s", got)
+		}
+		time.Sleep(torSaysAgain)
+		complain()
+		if got := strings.Count(said.String(), "No available nodes"); got != 2 {
+			t.Errorf("after an hour it was said %d times", got)
+		}
+		fmt.Fprint(l, strings.Repeat("x", 1<<20)+"\n")
+		if said.Len() > 4096 {
+			t.Errorf("%d bytes were written", said.Len())
+		}
+		if got := l.String(); len(got) > tailSize {
+			t.Errorf("%d bytes are kept", len(got))
+		}
+	})
 }
