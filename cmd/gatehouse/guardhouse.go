@@ -251,7 +251,7 @@ type unbanWish struct {
 }
 
 func unbanSource(ctx context.Context, h *house, in unbanWish) (doc bansDocument, err error) {
-	prefixes, what := []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, "nobody"
+	prefixes, what := []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, "everybody who was banned"
 	if !in.All {
 		p, err := prefixOf(in.Source)
 		if err != nil {
@@ -270,7 +270,7 @@ func unbanSource(ctx context.Context, h *house, in unbanWish) (doc bansDocument,
 		return doc, err
 	}
 	if len(doc.Bans) == 0 {
-		return doc, &problem{status: statusNo, err: fmt.Errorf("%s is banned", map[bool]string{true: "nobody", false: "not that " + what}[in.All]), hint: `"gatehouse guard status" shows who is`}
+		return doc, &problem{status: statusNo, err: errors.New(map[bool]string{true: "nobody is banned", false: "not that " + what + " is banned"}[in.All]), hint: `"gatehouse guard status" shows who is`}
 	}
 	return doc, nil
 }

@@ -197,6 +197,31 @@ func TestGuardThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// Who lifts bans is told who is listened to and that a restart bans them again, where that
+// could not be written.
+func TestUnbanThatCannotBeWritten(t *testing.T) {
+	for _, c := range []struct {
+		wish unbanWish
+		says string
+	}{
+		{unbanWish{All: true}, "everybody who was banned is listened to again, but that could not be written down"},
+		{unbanWish{Source: "203.0.113.7"}, "203.0.113.7 is listened to again, but that could not be written down"},
+	} {
+		h := aHouse(t, "")
+		failFrom(h.guard, 5, "203.0.113.7", "")
+		if err := h.ledger.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err := unbanSource(t.Context(), h, c.wish)
+		if err == nil || !strings.HasPrefix(err.Error(), c.says) || asProblem(err).status != statusPartly {
+			t.Errorf("%+v: %v", c.wish, err)
+		}
+		if !h.guard.Listens(netip.MustParseAddr("203.0.113.7")) {
+			t.Errorf("%+v: it is still banned", c.wish)
+		}
+	}
+}
+
 // A flood costs one transaction a second, and the end of the gateway loses nothing.
 func TestGuardIsWrittenOnceASecond(t *testing.T) {
 	l := openLedger(t, "")
