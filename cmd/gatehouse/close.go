@@ -643,7 +643,7 @@ func (c *conversation) listening() (l listening, err error) {
 			return nil // the API tells, or what is to be done needs it and says so
 		}
 		defer root.Close()
-		s, err := ha.ReadSettings(root.FS())
+		s, err := ha.ReadSettings(homeFiles{root})
 		if err != nil {
 			return nil
 		}
@@ -664,7 +664,7 @@ func editYAML(dir string, l ha.Listener) (undo func() error, err error) {
 		return nil, cannotEdit(err)
 	}
 	defer root.Close()
-	name, before, after, err := ha.EditHTTP(root.FS(), l)
+	name, before, after, err := ha.EditHTTP(homeFiles{root}, l)
 	if err != nil {
 		return nil, cannotEdit(err)
 	}

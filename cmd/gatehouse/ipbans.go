@@ -140,7 +140,7 @@ func (a *app) readHomeBans() (b homeBans) {
 		return b
 	}
 	defer root.Close()
-	return homeBansIn(root.FS())
+	return homeBansIn(homeFiles{root})
 }
 
 func homeBansIn(dir fs.FS) (b homeBans) {
@@ -241,7 +241,7 @@ func readIPBans(name string) (list ha.IPBans, err error) {
 	root, err := os.OpenRoot(filepath.Dir(name))
 	if err == nil {
 		defer root.Close()
-		list, err = ha.ReadIPBans(root.FS(), filepath.Base(name))
+		list, err = ha.ReadIPBans(homeFiles{root}, filepath.Base(name))
 	}
 	if err == nil {
 		return list, nil

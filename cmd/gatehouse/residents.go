@@ -382,7 +382,7 @@ func (a *app) readStored() (finds []identity.Find, unread string, err error) {
 		return nil, "Home Assistant's files: " + err.Error(), nil
 	}
 	defer root.Close()
-	stored, err := facts.ReadStored(root.FS())
+	stored, err := facts.ReadStored(homeFiles{root})
 	if err != nil {
 		return nil, "Home Assistant's files: " + err.Error(), nil
 	}

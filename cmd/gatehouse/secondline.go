@@ -103,7 +103,7 @@ func setYAML(dir, option, value string) (undo func() error, err error) {
 		return nil, cannotEdit(err)
 	}
 	defer root.Close()
-	now, err := ha.ReadSettings(root.FS())
+	now, err := ha.ReadSettings(homeFiles{root})
 	if err != nil {
 		return nil, cannotEdit(err)
 	}
@@ -115,7 +115,7 @@ func setYAML(dir, option, value string) (undo func() error, err error) {
 	if value != map[string]string{optionBan: "true", optionAttempts: "-1"}[option] {
 		values = []string{value}
 	}
-	name, before, after, err := ha.SetHTTP(root.FS(), option, values...)
+	name, before, after, err := ha.SetHTTP(homeFiles{root}, option, values...)
 	if err == nil {
 		err = replaceIn(dir, name, before, after)
 	}
@@ -157,7 +157,7 @@ func (b banning) ifOurs(dir string) banning {
 		return banning{}
 	}
 	defer root.Close()
-	now, err := ha.ReadSettings(root.FS())
+	now, err := ha.ReadSettings(homeFiles{root})
 	if err != nil || !now.HTTP.IPBanEnabled || now.HTTP.LoginAttemptsThreshold != secondLineAt {
 		return banning{}
 	}
