@@ -122,6 +122,7 @@ type State struct {
 // Manager gets certificates and shows them. It is safe for use by several goroutines.
 type Manager struct {
 	cfg     Config
+	leases  ledger.Leases
 	answers answers
 
 	mu     sync.Mutex
@@ -157,7 +158,7 @@ func New(ctx context.Context, c Config) (*Manager, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	m := &Manager{cfg: c, shown: map[string]*tls.Certificate{}, states: map[string]State{}, wake: make(chan struct{}, 1)}
+	m := &Manager{cfg: c, leases: ledger.Leases{Ledger: c.Ledger, Holder: c.Holder, Lasts: c.Lease, Now: c.Now}, shown: map[string]*tls.Certificate{}, states: map[string]State{}, wake: make(chan struct{}, 1)}
 	for _, name := range c.Names {
 		m.states[name] = State{Name: name}
 		if _, err := m.load(ctx, name); err != nil {
@@ -228,20 +229,27 @@ func (m *Manager) round(ctx context.Context, name string) time.Time {
 	if next := m.state(name).NextTry; m.cfg.Now().Before(next) {
 		return next
 	}
-	l, free, err := m.take(ctx, "certificate "+name)
+	l, free, err := m.leases.Take(ctx, leaseOf(name))
 	if err != nil {
 		return m.failed(ctx, name, err, time.Time{})
 	}
 	if l == nil { // another gateway is at it
 		return free
 	}
-	ctx, done := m.hold(ctx, l)
-	defer done()
+	ctx, done := m.leases.Hold(ctx, l)
+	defer func() {
+		if err := done(); err != nil {
+			m.cfg.Log.Warn("a lease could not be given back; it ends by itself", "lease", l.Name, "error", err)
+		}
+	}()
 	return m.obtain(ctx, name, l)
 }
 
+// leaseOf is what the lease of getting a certificate is called.
+func leaseOf(name string) string { return "certificate " + name }
+
 // obtain asks the issuers in order, under the lease.
-func (m *Manager) obtain(ctx context.Context, name string, l *lease) time.Time {
+func (m *Manager) obtain(ctx context.Context, name string, l *ledger.Lease) time.Time {
 	old, err := m.load(ctx, name)
 	if err != nil {
 		return m.failed(ctx, name, err, time.Time{})

@@ -386,19 +386,19 @@ func TestFence(t *testing.T) {
 		both = append(both, newManager(t, c))
 	}
 	a, b := both[0], both[1]
-	first, _, err := a.take(t.Context(), "x")
+	first, _, err := a.leases.Take(t.Context(), "x")
 	if err != nil || first == nil {
 		t.Fatal(first, err)
 	}
-	if other, free, err := b.take(t.Context(), "x"); err != nil || other != nil || !free.Equal(time.Unix(1_800_000_060, 0)) {
+	if other, free, err := b.leases.Take(t.Context(), "x"); err != nil || other != nil || !free.Equal(time.Unix(1_800_000_060, 0)) {
 		t.Fatalf("b has it, too: %v %v %v", other, free, err)
 	}
 	now.Store(60)
-	second, _, err := b.take(t.Context(), "x")
-	if err != nil || second == nil || second.fence <= first.fence {
+	second, _, err := b.leases.Take(t.Context(), "x")
+	if err != nil || second == nil || second.Fence <= first.Fence {
 		t.Fatal(second, err)
 	}
-	if err := a.until(t.Context(), first, time.Now()); err != errFenced {
+	if err := a.leases.Until(t.Context(), first, time.Now()); err != ledger.ErrFenced {
 		t.Errorf("a still holds it: %v", err)
 	}
 	cert, key, _ := selfSigned(t)
@@ -406,15 +406,15 @@ func TestFence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.save(t.Context(), &certificate{name: "x", chain: string(cert), pair: &pair}, first); err != errFenced {
+	if err := a.save(t.Context(), &certificate{name: "x", chain: string(cert), pair: &pair}, first); err != ledger.ErrFenced {
 		t.Errorf("a writes over b: %v", err)
 	}
 	// The same gateway, started again, takes its own lease at once; what it was before is fenced.
-	third, _, err := b.take(t.Context(), "x")
-	if err != nil || third == nil || third.fence <= second.fence {
+	third, _, err := b.leases.Take(t.Context(), "x")
+	if err != nil || third == nil || third.Fence <= second.Fence {
 		t.Fatal(third, err)
 	}
-	if err := b.save(t.Context(), &certificate{name: "x", chain: string(cert), pair: &pair}, second); err != errFenced {
+	if err := b.save(t.Context(), &certificate{name: "x", chain: string(cert), pair: &pair}, second); err != ledger.ErrFenced {
 		t.Errorf("its own past writes: %v", err)
 	}
 	if err := b.save(t.Context(), &certificate{name: "x", chain: string(cert), pair: &pair}, third); err != nil {
@@ -431,23 +431,25 @@ func TestHold(t *testing.T) {
 	a := newManager(t, c)
 	c.Ledger, c.Holder = openLedger(t, dir), "b"
 	b := newManager(t, c)
-	l, _, err := a.take(t.Context(), "x")
+	l, _, err := a.leases.Take(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	held, done := a.hold(t.Context(), l)
+	held, done := a.leases.Hold(t.Context(), l)
 	<-time.After(2 * a.cfg.Lease)
-	if other, _, err := b.take(t.Context(), "x"); err != nil || other != nil || held.Err() != nil {
+	if other, _, err := b.leases.Take(t.Context(), "x"); err != nil || other != nil || held.Err() != nil {
 		t.Fatalf("not held: %v %v %v", other, err, held.Err())
 	}
-	if _, _, err := a.take(t.Context(), "x"); err != nil { // a, started twice by mistake
+	if _, _, err := a.leases.Take(t.Context(), "x"); err != nil { // a, started twice by mistake
 		t.Fatal(err)
 	}
 	<-held.Done()
-	if context.Cause(held) != errFenced {
+	if context.Cause(held) != ledger.ErrFenced {
 		t.Errorf("ended by %v", context.Cause(held))
 	}
-	done()
+	if err := done(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestIncomplete(t *testing.T) {

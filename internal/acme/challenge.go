@@ -172,7 +172,7 @@ func (m *Manager) sweep(ctx context.Context) {
 			rows = append(rows, r)
 			return err
 		}, `SELECT name, text FROM challenge_records WHERE NOT EXISTS
-			(SELECT 1 FROM leases WHERE leases.holder <> $1 AND leases.expires > $2)`, m.cfg.Holder, ledger.Millis(m.cfg.Now()))
+			(SELECT 1 FROM leases WHERE leases.name LIKE 'certificate %' AND leases.holder <> $1 AND leases.expires > $2)`, m.cfg.Holder, ledger.Millis(m.cfg.Now()))
 	})
 	if err != nil || len(rows) == 0 {
 		return

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"gatehouse/internal/ledger"
 )
 
 const (
@@ -32,7 +34,7 @@ const (
 
 // order gets a certificate for a name from an issuer and keeps it. old is the one there
 // is, nil for a new name: that is tried at the issuer's staging side first.
-func (m *Manager) order(ctx context.Context, name string, issuer Issuer, old *certificate, t try, l *lease) error {
+func (m *Manager) order(ctx context.Context, name string, issuer Issuer, old *certificate, t try, l *ledger.Lease) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTime)
 	defer cancel()
 	// Written before anybody is asked: where the ledger cannot be written, nobody is.

@@ -32,9 +32,6 @@ type try struct {
 	why, hint string
 }
 
-// errFenced says that another gateway has taken over.
-var errFenced = errors.New("another gateway has the lease")
-
 // What keys are sealed for: one moved to another row opens for nobody.
 func certificateSeal(name string) string { return "certificates/" + name }
 func accountSeal(issuer string) string   { return "acme_accounts/" + issuer }
@@ -115,14 +112,14 @@ func pairOf(chain string, key crypto.Signer, name string) (*tls.Certificate, err
 
 // save keeps a certificate with its key, if the lease it was got under still holds, and
 // forgets the failures before it.
-func (m *Manager) save(ctx context.Context, c *certificate, l *lease) error {
+func (m *Manager) save(ctx context.Context, c *certificate, l *ledger.Lease) error {
 	der, err := x509.MarshalPKCS8PrivateKey(c.pair.PrivateKey)
 	if err != nil {
 		return err
 	}
-	c.fence = l.fence
+	c.fence = l.Fence
 	return m.cfg.Ledger.Update(ctx, func(tx *ledger.Tx) error {
-		if err := l.holds(tx); err != nil {
+		if err := l.Holds(tx); err != nil {
 			return err
 		}
 		_, err := tx.Exec(`INSERT INTO certificates (name, issuer, chain, key_sealed, fence, renew, ask, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
