@@ -1,10 +1,9 @@
-// Package resolver asks the Domain Name System what certificates depend on: where a
-// name leads, who may issue for it, in which zone it lies and whether a record that was
-// written has arrived.
+// Package resolver asks the Domain Name System what certificates and the home's own
+// records depend on: where a name leads, who may issue for it, in which zone it lies and
+// whether a record that was written has arrived.
 //
 // It asks the resolvers that the system has (/etc/resolv.conf) and no others, but for
-// the last of these questions: that one goes to the name servers of the owner's own
-// zone. What nobody answers is an error and never an empty answer, so that whoever asks
+// HasTXT and AtZone: these ask the name servers of the owner's own zone. What nobody answers is an error and never an empty answer, so that whoever asks
 // can tell "there is none" from "could not be judged".
 package resolver
 
@@ -112,21 +111,82 @@ func (r Resolver) Addresses(ctx context.Context, name string) ([]netip.Addr, err
 		if err != nil {
 			return nil, err
 		}
-		for _, rr := range answer.Answer {
-			var ip net.IP
-			switch rr := rr.(type) {
-			case *dns.A:
-				ip = rr.A
-			case *dns.AAAA:
-				ip = rr.AAAA
-			}
-			if addr, ok := netip.AddrFromSlice(ip); ok {
-				all = append(all, addr.Unmap())
-			}
-		}
+		all = append(all, addresses(answer)...)
 	}
 	slices.SortFunc(all, netip.Addr.Compare)
 	return slices.Compact(all), nil
+}
+
+// addresses are those in an answer.
+func addresses(answer *dns.Msg) (all []netip.Addr) {
+	for _, rr := range answer.Answer {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		}
+		if addr, ok := netip.AddrFromSlice(ip); ok {
+			all = append(all, addr.Unmap())
+		}
+	}
+	return all
+}
+
+// Held is what the name servers of a zone have at a name.
+type Held struct {
+	Addrs []netip.Addr // its A and AAAA records, at any of them
+	Agree bool         // all that answer have the same
+	Alias string       // it has a CNAME record, which leads there; empty if it has none
+}
+
+// AtZone returns what the name servers of a zone have at a name. It is an error if none
+// of them answers to every question.
+func (r Resolver) AtZone(ctx context.Context, zone, name string) (Held, error) {
+	servers, err := r.nameServers(ctx, zone)
+	if err != nil {
+		return Held{}, err
+	}
+	held, answered := Held{Agree: true}, 0
+	for _, server := range servers {
+		addrs, alias, err := atServer(ctx, server, name)
+		if err != nil {
+			continue
+		}
+		if answered++; answered > 1 && (!slices.Equal(addrs, held.Addrs) || alias != held.Alias) {
+			held.Agree = false
+		}
+		held.Addrs = append(held.Addrs, addrs...)
+		slices.SortFunc(held.Addrs, netip.Addr.Compare)
+		held.Addrs = slices.Compact(held.Addrs)
+		if alias != "" {
+			held.Alias = alias
+		}
+	}
+	if answered == 0 {
+		return Held{}, fmt.Errorf("the name servers of %s: %w", zone, ErrNoAnswer)
+	}
+	return held, nil
+}
+
+// atServer asks one server, and counts what it has for the name itself.
+func atServer(ctx context.Context, server, name string) (addrs []netip.Addr, alias string, err error) {
+	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		answer, err := askAny(ctx, []string{server}, name, kind, false)
+		if err != nil {
+			return nil, "", err
+		}
+		answer.Answer = slices.DeleteFunc(answer.Answer, func(rr dns.RR) bool { return !strings.EqualFold(rr.Header().Name, dns.Fqdn(name)) })
+		for _, rr := range answer.Answer {
+			if c, ok := rr.(*dns.CNAME); ok {
+				alias = strings.ToLower(strings.TrimSuffix(c.Target, "."))
+			}
+		}
+		addrs = append(addrs, addresses(answer)...)
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return slices.Compact(addrs), alias, nil
 }
 
 // A CAA says who may issue for a name (RFC 8659).

@@ -1,6 +1,6 @@
-// Package zone writes texts into the home's DNS zone, at the provider where the owner
-// has it: a challenge of a certificate's issuer is answered there (RFC 8555 section
-// 8.4). It reaches the provider through libdns' own modules and is reached by nobody.
+// Package zone writes into the home's DNS zone, at the provider where the owner has it:
+// texts, by which a challenge of a certificate's issuer is answered (RFC 8555 section
+// 8.4), and the addresses that the home's name leads to. It reaches the provider through libdns' own modules and is reached by nobody.
 //
 // A provider is asked only where the owner named it. Its secrets are handed in, and
 // whatever an error of a provider's module says of them is blacked out: some put the
@@ -45,10 +45,10 @@ const (
 // patience is how long a provider may take for one change.
 const patience = time.Minute
 
-// ttl is for the records that are written: they live for minutes.
+// ttl is for the texts that are written: they live for minutes. No provider takes less.
 const ttl = time.Minute
 
-// The least that providers take: deSEC answers 400 to less, Gandi likewise.
+// The least that these providers take: deSEC answers 400 to less, Gandi likewise.
 const (
 	deSECTTL = time.Hour
 	gandiTTL = 300 * time.Second
@@ -89,6 +89,7 @@ func Secrets(provider string) []string {
 // editor is what of a provider's module is used.
 type editor interface {
 	AppendRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error)
+	SetRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error)
 	DeleteRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error)
 }
 
@@ -133,7 +134,7 @@ func Open(s Settings, secrets []string, zoneOf func(ctx context.Context, name st
 	case RFC2136:
 		z.editor = &rfc2136.Provider{KeyName: s.KeyName, KeyAlg: cmp.Or(s.KeyAlgorithm, "hmac-sha256"), Key: secrets[0], Server: s.Server}
 	case ACMEDNS:
-		z.editor = &acmedns.Provider{Username: secrets[0], Password: secrets[1], Subdomain: s.Subdomain, ServerURL: strings.TrimSuffix(s.Server, "/")}
+		z.editor = textsAlone{&acmedns.Provider{Username: secrets[0], Password: secrets[1], Subdomain: s.Subdomain, ServerURL: strings.TrimSuffix(s.Server, "/")}}
 	}
 	return z, nil
 }
@@ -190,19 +191,27 @@ func (z *Zone) CleanUp(ctx context.Context, name, text string) error {
 func (z *Zone) change(ctx context.Context, what, name, text string, do func(context.Context, string, []libdns.Record) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	zone := z.settings.Zone
-	if zone == "" {
-		var err error
-		if zone, err = z.zoneOf(ctx, name); err != nil {
-			return fmt.Errorf("find the zone of %s: %w", name, err)
-		}
+	zone, err := z.of(ctx, name)
+	if err != nil {
+		return err
 	}
-	zone = strings.TrimSuffix(zone, ".") + "."
 	record := libdns.TXT{Name: libdns.RelativeName(name+".", zone), TTL: z.ttl, Text: text}
 	if err := do(ctx, zone, []libdns.Record{record}); err != nil {
 		return fmt.Errorf("%s the text at %s by %s: %w", what, name, z.settings.Provider, z.blackOut(err))
 	}
 	return nil
+}
+
+// of returns the zone that a name lies in, with its final dot.
+func (z *Zone) of(ctx context.Context, name string) (string, error) {
+	zone := z.settings.Zone
+	if zone == "" {
+		var err error
+		if zone, err = z.zoneOf(ctx, name); err != nil {
+			return "", fmt.Errorf("find the zone of %s: %w", name, err)
+		}
+	}
+	return strings.TrimSuffix(zone, ".") + ".", nil
 }
 
 // blackOut takes the secrets out of an error's words.

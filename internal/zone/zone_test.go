@@ -1,9 +1,11 @@
 package zone
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,9 +38,27 @@ const (
 
 // A provider is an API as its provider documents it, over texts that it keeps.
 type provider struct {
-	t  *testing.T
-	mu sync.Mutex
-	at map[string][]string // full name → texts
+	t     *testing.T
+	mu    sync.Mutex
+	at    map[string][]string // full name → texts; name and kind → addresses
+	ttl   map[string]int      // of a set, where the API has one for all
+	stuck bool                // OVH: no zone is refreshed
+}
+
+// key is where a set is kept.
+func key(name, kind string) string {
+	if kind == "TXT" {
+		return name
+	}
+	return name + " " + kind
+}
+
+// quoted is a record as most APIs have it: texts in quotes.
+func quoted(kind, data string) string {
+	if kind == "TXT" {
+		return `"` + data + `"`
+	}
+	return data
 }
 
 func (p *provider) add(name, text string) {
@@ -115,10 +135,21 @@ func (p *provider) duckDNS(mux *http.ServeMux) {
 			fmt.Fprint(w, "KO")
 			return
 		}
-		if q.Get("clear") == "true" {
-			p.set("house.duckdns.org")
-		} else {
-			p.set("house.duckdns.org", q.Get("txt"))
+		const house = "house.duckdns.org"
+		switch {
+		case q.Has("txt") && q.Get("clear") == "true":
+			p.set(house)
+		case q.Has("txt"):
+			p.set(house, q.Get("txt"))
+		case q.Get("clear") == "true": // "the update will ignore all ip's and clear both your records"
+			p.set(key(house, "A"))
+			p.set(key(house, "AAAA"))
+		default: // "if you specify this [ipv6] then the autodetection for ip is not used"
+			if q.Has("ipv6") {
+				p.set(key(house, "AAAA"), q.Get("ipv6"))
+			} else {
+				p.set(key(house, "A"), cmp.Or(q.Get("ip"), "whoever asks"))
+			}
 		}
 		fmt.Fprint(w, "OK\n\n\nUPDATED")
 	})
@@ -133,9 +164,9 @@ func (p *provider) deSEC(mux *http.ServeMux) {
 		TTL     int      `json:"ttl"`
 	}
 	get := func(w http.ResponseWriter, r *http.Request) {
-		s := set{r.PathValue("sub"), "TXT", []string{}, 3600}
-		for _, t := range p.texts(full(s.Subname, r.PathValue("zone"))) {
-			s.Records = append(s.Records, `"`+t+`"`)
+		s := set{r.PathValue("sub"), r.PathValue("kind"), []string{}, 3600}
+		for _, t := range p.texts(key(full(s.Subname, r.PathValue("zone")), s.Type)) {
+			s.Records = append(s.Records, quoted(s.Type, t))
 		}
 		if len(s.Records) == 0 {
 			say(w, http.StatusNotFound, map[string]string{"detail": "Not found."})
@@ -155,11 +186,11 @@ func (p *provider) deSEC(mux *http.ServeMux) {
 			for _, t := range s.Records {
 				texts = append(texts, unquote(t))
 			}
-			p.set(full(s.Subname, r.PathValue("zone")), texts...)
+			p.set(key(full(s.Subname, r.PathValue("zone")), s.Type), texts...)
 		}
 		say(w, http.StatusOK, sets)
 	}
-	mux.HandleFunc("GET desec.io/api/v1/domains/{zone}/rrsets/{sub}/TXT", allowed("Authorization", "Token "+token, get))
+	mux.HandleFunc("GET desec.io/api/v1/domains/{zone}/rrsets/{sub}/{kind}", allowed("Authorization", "Token "+token, get))
 	mux.HandleFunc("PUT desec.io/api/v1/domains/{zone}/rrsets/", allowed("Authorization", "Token "+token, put))
 }
 
@@ -189,29 +220,58 @@ func (p *provider) cloudflare(mux *http.ServeMux) {
 		if !strings.HasSuffix(in.Name, "example.org") { // a name below the zone may be said short
 			in.Name += ".example.org"
 		}
-		p.add(in.Name, unquote(in.Content))
-		in.ID = unquote(in.Content)
+		if in.Type != "TXT" && slices.Contains(p.texts(key(in.Name, in.Type)), in.Content) {
+			say(w, http.StatusBadRequest, map[string]any{"success": false, "errors": []map[string]any{{"code": 81058, "message": "An identical record already exists."}}})
+			return
+		}
+		p.add(key(in.Name, in.Type), unquote(in.Content))
+		in.ID = hex.EncodeToString([]byte(in.Name + " " + in.Type + " " + unquote(in.Content)))
+		ok(w, in)
+	}))
+	// by finds a record by its id.
+	by := func(id string) (name, kind, content string) {
+		words, err := hex.DecodeString(id)
+		if err != nil {
+			p.t.Error(err)
+		}
+		f := strings.Fields(string(words))
+		return f[0], f[1], f[2]
+	}
+	mux.HandleFunc("PATCH api.cloudflare.com/client/v4/zones/z1/dns_records/{id}", bearer(func(w http.ResponseWriter, r *http.Request) {
+		var in record
+		read(p.t, r, &in)
+		name, kind, content := by(r.PathValue("id"))
+		if kind != in.Type || !p.drop(key(name, kind), content) {
+			say(w, http.StatusNotFound, map[string]any{"success": false, "errors": []map[string]any{{"code": 81044, "message": "Record does not exist."}}})
+			return
+		}
+		p.add(key(name, kind), in.Content)
 		ok(w, in)
 	}))
 	mux.HandleFunc("GET api.cloudflare.com/client/v4/zones/z1/dns_records", bearer(func(w http.ResponseWriter, r *http.Request) {
 		all := []record{}
 		name := strings.TrimSuffix(r.URL.Query().Get("name"), ".")
-		for _, t := range p.texts(name) {
-			if strings.Contains(t, r.URL.Query().Get("content.contains")) {
-				all = append(all, record{t, name, "TXT", `"` + t + `"`, 60})
+		kind := r.URL.Query().Get("type")
+		for _, t := range p.texts(key(name, kind)) {
+			if exact := r.URL.Query().Get("content.exact"); strings.Contains(t, r.URL.Query().Get("content.contains")) && (exact == "" || exact == t) {
+				all = append(all, record{hex.EncodeToString([]byte(name + " " + kind + " " + t)), name, kind, quoted(kind, t), 60})
 			}
 		}
 		ok(w, all)
 	}))
 	mux.HandleFunc("DELETE api.cloudflare.com/client/v4/zones/z1/dns_records/{id}", bearer(func(w http.ResponseWriter, r *http.Request) {
-		p.drop(challenge, r.PathValue("id"))
-		ok(w, record{ID: r.PathValue("id"), Name: challenge, Type: "TXT", Content: r.PathValue("id"), TTL: 60})
+		name, kind, content := by(r.PathValue("id"))
+		p.drop(key(name, kind), content)
+		ok(w, record{ID: r.PathValue("id"), Name: name, Type: kind, Content: quoted(kind, content), TTL: 60})
 	}))
 }
 
 // docs.hetzner.cloud/reference/cloud: what is asked for is an action, and done later.
 func (p *provider) hetzner(mux *http.ServeMux) {
 	type change struct {
+		Name    string `json:"name"`
+		Type    string `json:"type"`
+		TTL     int    `json:"ttl"`
 		Records []struct {
 			Value string `json:"value"`
 		} `json:"records"`
@@ -221,9 +281,18 @@ func (p *provider) hetzner(mux *http.ServeMux) {
 		return allowed("Authorization", "Bearer "+token, func(w http.ResponseWriter, r *http.Request) {
 			var in change
 			read(p.t, r, &in)
-			name := full(r.PathValue("sub"), r.PathValue("zone"))
+			kind := r.PathValue("kind")
+			name := key(full(r.PathValue("sub"), r.PathValue("zone")), kind)
+			if was := p.ttl[name]; add && was != 0 && was != in.TTL {
+				say(w, http.StatusUnprocessableEntity, map[string]any{"error": map[string]any{"code": "invalid_input", "message": "the set has another TTL"}})
+				return
+			}
+			if add && len(in.Records) == 1 && slices.Contains(p.texts(name), unquote(in.Records[0].Value)) {
+				say(w, http.StatusConflict, map[string]any{"error": map[string]any{"code": "uniqueness_error", "message": "the set has it"}})
+				return
+			}
 			for _, record := range in.Records {
-				if !strings.HasPrefix(record.Value, `"`) {
+				if kind == "TXT" && !strings.HasPrefix(record.Value, `"`) {
 					say(w, http.StatusUnprocessableEntity, map[string]any{"error": map[string]any{"code": "invalid_input", "message": "TXT values stand in quotes"}})
 					return
 				}
@@ -237,8 +306,24 @@ func (p *provider) hetzner(mux *http.ServeMux) {
 			say(w, http.StatusCreated, map[string]any{"action": action})
 		})
 	}
-	mux.HandleFunc("POST api.hetzner.cloud/v1/zones/{zone}/rrsets/{sub}/TXT/actions/add_records", do(true))
-	mux.HandleFunc("POST api.hetzner.cloud/v1/zones/{zone}/rrsets/{sub}/TXT/actions/remove_records", do(false))
+	mux.HandleFunc("POST api.hetzner.cloud/v1/zones/{zone}/rrsets/{sub}/{kind}/actions/add_records", do(true))
+	mux.HandleFunc("POST api.hetzner.cloud/v1/zones/{zone}/rrsets/{sub}/{kind}/actions/remove_records", do(false))
+	mux.HandleFunc("DELETE api.hetzner.cloud/v1/zones/{zone}/rrsets/{sub}/{kind}", allowed("Authorization", "Bearer "+token, func(w http.ResponseWriter, r *http.Request) {
+		name := key(full(r.PathValue("sub"), r.PathValue("zone")), r.PathValue("kind"))
+		p.set(name)
+		delete(p.ttl, name)
+		say(w, http.StatusCreated, map[string]any{"action": action})
+	}))
+	mux.HandleFunc("POST api.hetzner.cloud/v1/zones/{zone}/rrsets", allowed("Authorization", "Bearer "+token, func(w http.ResponseWriter, r *http.Request) {
+		var in change
+		read(p.t, r, &in)
+		name := key(full(in.Name, r.PathValue("zone")), in.Type)
+		for _, record := range in.Records {
+			p.add(name, unquote(record.Value))
+		}
+		p.ttl[name] = in.TTL
+		say(w, http.StatusCreated, map[string]any{"rrset": map[string]any{"id": in.Name + "/" + in.Type, "name": in.Name, "type": in.Type, "ttl": in.TTL, "records": in.Records, "zone": 1}, "action": action})
+	}))
 	mux.HandleFunc("GET api.hetzner.cloud/v1/actions", func(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusOK, map[string]any{"actions": []any{action}, "meta": map[string]any{"pagination": map[string]any{"page": 1, "per_page": 50, "last_page": 1, "total_entries": 1}}})
 	})
@@ -254,17 +339,18 @@ func (p *provider) gandi(mux *http.ServeMux) {
 		}
 		say(w, http.StatusOK, map[string]string{"fqdn": "example.org", "domain_records_href": "https://api.gandi.net/v5/livedns/domains/example.org/records"})
 	}))
-	const records = "api.gandi.net/v5/livedns/domains/{zone}/records/{sub}/TXT"
+	const records = "api.gandi.net/v5/livedns/domains/{zone}/records/{sub}/{kind}"
 	mux.HandleFunc("GET "+records, bearer(func(w http.ResponseWriter, r *http.Request) {
 		var values []string
-		for _, t := range p.texts(full(r.PathValue("sub"), r.PathValue("zone"))) {
-			values = append(values, `"`+t+`"`)
+		kind := r.PathValue("kind")
+		for _, t := range p.texts(key(full(r.PathValue("sub"), r.PathValue("zone")), kind)) {
+			values = append(values, quoted(kind, t))
 		}
 		if len(values) == 0 {
 			say(w, http.StatusNotFound, map[string]any{"code": 404, "message": "Can't find the DNS record"})
 			return
 		}
-		say(w, http.StatusOK, map[string]any{"rrset_name": r.PathValue("sub"), "rrset_type": "TXT", "rrset_ttl": 300, "rrset_values": values})
+		say(w, http.StatusOK, map[string]any{"rrset_name": r.PathValue("sub"), "rrset_type": kind, "rrset_ttl": 300, "rrset_values": values})
 	}))
 	mux.HandleFunc("PUT "+records, bearer(func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
@@ -280,11 +366,11 @@ func (p *provider) gandi(mux *http.ServeMux) {
 		for _, v := range in.Values {
 			texts = append(texts, unquote(v))
 		}
-		p.set(full(r.PathValue("sub"), r.PathValue("zone")), texts...)
+		p.set(key(full(r.PathValue("sub"), r.PathValue("zone")), r.PathValue("kind")), texts...)
 		say(w, http.StatusCreated, map[string]string{"message": "DNS Record Created"})
 	}))
 	mux.HandleFunc("DELETE "+records, bearer(func(w http.ResponseWriter, r *http.Request) {
-		p.set(full(r.PathValue("sub"), r.PathValue("zone")))
+		p.set(key(full(r.PathValue("sub"), r.PathValue("zone")), r.PathValue("kind")))
 		w.WriteHeader(http.StatusNoContent)
 	}))
 }
@@ -292,8 +378,8 @@ func (p *provider) gandi(mux *http.ServeMux) {
 // help.ovhcloud.com, "First steps with the API": every request is signed; a zone is
 // served as it was until it is refreshed.
 func (p *provider) ovh(mux *http.ServeMux) {
-	fresh := map[string][]string{}
-	ids := map[int]string{}
+	type record struct{ name, sub, kind, data string }
+	ids, last := map[int]record{}, 0
 	signed := func(h http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
@@ -320,15 +406,14 @@ func (p *provider) ovh(mux *http.ServeMux) {
 			Target    string `json:"target"`
 		}
 		read(p.t, r, &in)
-		name, id := full(in.SubDomain, r.PathValue("zone")), len(ids)+1
-		fresh[name] = append(fresh[name], in.Target)
-		ids[id] = in.Target
-		say(w, http.StatusOK, map[string]any{"id": id, "fieldType": in.FieldType, "subDomain": in.SubDomain, "ttl": in.TTL, "target": `"` + in.Target + `"`, "zone": r.PathValue("zone")})
+		last++
+		ids[last] = record{key(full(in.SubDomain, r.PathValue("zone")), in.FieldType), in.SubDomain, in.FieldType, in.Target}
+		say(w, http.StatusOK, map[string]any{"id": last, "fieldType": in.FieldType, "subDomain": in.SubDomain, "ttl": in.TTL, "target": quoted(in.FieldType, in.Target), "zone": r.PathValue("zone")})
 	}))
 	mux.HandleFunc("GET eu.api.ovh.com/1.0/domain/zone/{zone}/record", signed(func(w http.ResponseWriter, r *http.Request) {
 		all := []int{}
-		for id, t := range ids {
-			if slices.Contains(fresh[full(r.URL.Query().Get("subDomain"), r.PathValue("zone"))], t) {
+		for id, is := range ids {
+			if is.sub == r.URL.Query().Get("subDomain") && is.kind == r.URL.Query().Get("fieldType") {
 				all = append(all, id)
 			}
 		}
@@ -336,17 +421,21 @@ func (p *provider) ovh(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("GET eu.api.ovh.com/1.0/domain/zone/{zone}/record/{id}", signed(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.Atoi(r.PathValue("id"))
-		sub := strings.TrimSuffix(challenge, "."+r.PathValue("zone"))
-		say(w, http.StatusOK, map[string]any{"id": id, "fieldType": "TXT", "subDomain": sub, "ttl": 60, "target": `"` + ids[id] + `"`})
+		say(w, http.StatusOK, map[string]any{"id": id, "fieldType": ids[id].kind, "subDomain": ids[id].sub, "ttl": 60, "target": quoted(ids[id].kind, ids[id].data)})
 	}))
 	mux.HandleFunc("DELETE eu.api.ovh.com/1.0/domain/zone/{zone}/record/{id}", signed(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.Atoi(r.PathValue("id"))
-		fresh[challenge] = slices.DeleteFunc(fresh[challenge], func(t string) bool { return t == ids[id] })
+		delete(ids, id)
 		say(w, http.StatusOK, nil)
 	}))
 	mux.HandleFunc("POST eu.api.ovh.com/1.0/domain/zone/{zone}/refresh", signed(func(w http.ResponseWriter, r *http.Request) {
-		for name, texts := range fresh {
-			p.at[name] = slices.Clone(texts)
+		if p.stuck {
+			say(w, http.StatusInternalServerError, map[string]string{"message": "later"})
+			return
+		}
+		clear(p.at)
+		for _, is := range ids {
+			p.at[is.name] = append(p.at[is.name], is.data)
 		}
 		say(w, http.StatusOK, nil)
 	}))
@@ -372,7 +461,7 @@ func (p *provider) acmeDNS(mux *http.ServeMux) {
 // serve answers for every provider, whatever host is asked for.
 func serve(t *testing.T) *provider {
 	t.Helper()
-	p := &provider{t: t, at: map[string][]string{}}
+	p := &provider{t: t, at: map[string][]string{}, ttl: map[string]int{}}
 	mux := http.NewServeMux()
 	for _, add := range []func(*http.ServeMux){p.duckDNS, p.deSEC, p.cloudflare, p.hetzner, p.gandi, p.ovh, p.acmeDNS} {
 		add(mux)
