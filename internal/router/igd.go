@@ -76,6 +76,9 @@ func (a asking) askIGD(ctx context.Context, gateway, self netip.Addr) igdAnswer 
 		if !said.external.IsValid() {
 			said.external = external
 		}
+		if a.outside {
+			continue
+		}
 		if err := w.list(ctx, s, &said.mappings); err != nil {
 			said.err = errors.Join(said.err, fmt.Errorf("its list of openings: %w", err))
 		}

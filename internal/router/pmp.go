@@ -15,6 +15,7 @@ import (
 type pmpAnswer struct {
 	there    bool // something came back, be it a refusal
 	speaks   bool
+	pcp      bool // PCP, and not only NAT-PMP
 	external netip.Addr
 	err      error // why it is not known; nil where it is silent
 }
@@ -32,6 +33,7 @@ const (
 // A pmpReply is one answer of either protocol.
 type pmpReply struct {
 	off      bool // it knows the protocol, and its owner switched it off
+	pcp      bool // it does what was asked, over PCP
 	external netip.Addr
 }
 
@@ -72,7 +74,7 @@ func parsePMP(b []byte) (pmpReply, error) {
 		if len(b) < 24 || len(b)%4 != 0 || len(b) > maxPCP {
 			return pmpReply{}, errors.New("it answers with what is none of PCP's")
 		}
-		return pmpReply{off: b[3] == notAuthorized}, nil
+		return pmpReply{off: b[3] == notAuthorized, pcp: b[0] == versionPCP && b[3] == 0}, nil
 	}
 	return pmpReply{}, errors.New("it answers with what is neither NAT-PMP nor PCP")
 }
@@ -125,7 +127,7 @@ func (a asking) askPMP(ctx context.Context, gateway, self netip.Addr) (said pmpA
 				off++
 				continue
 			}
-			said.speaks = true
+			said.speaks, said.pcp = true, said.pcp || r.pcp
 			if r.external.IsValid() {
 				said.external = r.external
 			}

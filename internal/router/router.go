@@ -1,7 +1,9 @@
 // Package router asks the local router which ports it leads into the house: over
-// UPnP IGD, NAT-PMP (RFC 6886) and PCP (RFC 6887). It asks one machine alone, the one
-// that it is told, believes answers from that address alone, and changes nothing there.
-// No packet of it leaves the link (TTL 1). A router may be old, broken or hostile: all
+// UPnP IGD, NAT-PMP (RFC 6886) and PCP (RFC 6887), and where it is on the Internet's side.
+// It asks one machine alone, the one that it is told, believes answers from that address
+// alone, and changes nothing there; but a router that speaks PCP alone says its address
+// with an opening and not otherwise, so Outside asks for one that leads to the very socket
+// that asked, which hears that router alone, and gives it back. No packet of it leaves the link (TTL 1). A router may be old, broken or hostile: all
 // that it says has a bound, in time too.
 //
 // It is a package of its own because facts only reads, and because whoever wants to know
@@ -72,10 +74,15 @@ func Unasked(why error) Answers {
 // Ask asks the routers that stand at these addresses, all at the same time. It takes a
 // few seconds at most.
 func Ask(ctx context.Context, gateways []netip.Addr) Answers {
+	return usual().all(ctx, gateways)
+}
+
+// usual is how routers are asked outside tests.
+func usual() asking {
 	return asking{
 		ssdp: 1900, group: netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 255, 255, 250}), 1900), pmp: 5351,
 		doors: []uint16{80, 443}, patience: 1500 * time.Millisecond, whole: 3 * time.Second,
-	}.all(ctx, gateways)
+	}
 }
 
 // asking is how routers are asked.
@@ -85,6 +92,30 @@ type asking struct {
 	doors     []uint16      // TCP ports that show whether a router is there at all
 	patience  time.Duration // with a router that says nothing
 	whole     time.Duration // for all questions together
+	outside   bool          // nothing is asked but the address on the Internet's side
+}
+
+// Outside asks the routers that stand at these addresses where they are on the Internet's
+// side. What they say may be an address that is none of the Internet's: then another
+// router, or the provider's, stands before it. An error is why that is not known. It takes
+// a few seconds at most.
+func Outside(ctx context.Context, gateways []netip.Addr) (netip.Addr, error) {
+	a := usual()
+	a.outside = true
+	return a.where(ctx, gateways)
+}
+
+func (a asking) where(ctx context.Context, gateways []netip.Addr) (netip.Addr, error) {
+	said := a.all(ctx, gateways)
+	switch {
+	case said.External != "":
+		return netip.ParseAddr(said.External)
+	case said.Nowhere != "":
+		return netip.Addr{}, errors.New(said.Nowhere)
+	case said.UPnP || said.PCP:
+		return netip.Addr{}, errors.New("the router says that it has no address on the Internet's side now")
+	}
+	return netip.Addr{}, errors.New("the router answers neither to UPnP nor to NAT-PMP nor to PCP")
 }
 
 // maxGateways bounds how many routers are asked.
@@ -145,6 +176,11 @@ func (a asking) one(ctx context.Context, gateway netip.Addr) answer {
 		group.Go(func() { said.upnp = a.askIGD(ctx, gateway, self) })
 	}
 	group.Wait()
+	if a.outside && said.pmp.pcp && !said.pmp.external.IsValid() && !said.upnp.external.IsValid() {
+		if said.pmp.external, said.pmp.err = a.askMap(ctx, gateway, self); said.pmp.external.IsValid() {
+			said.upnp.nowhere = nil
+		}
+	}
 	said.there = door || refuses || said.pmp.there || said.upnp.found
 	said.quiet = said.speaksV4 && !refuses && !said.upnp.found
 	return said
