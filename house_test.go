@@ -34,7 +34,7 @@ const module = "gatehouse"
 // ARCHITECTURE.md prints this text.
 const floors = `
 floor 0   internal/finding internal/ha internal/ledger internal/guard internal/guard/filter internal/config internal/event internal/wire internal/router internal/nft internal/resolver internal/zone
-floor 1   internal/policy internal/ha/client internal/ha/hatest internal/pki internal/acme internal/facts internal/report internal/notify
+floor 1   internal/policy internal/ha/client internal/ha/hatest internal/pki internal/acme internal/ddns internal/facts internal/report internal/notify
 floor 2   internal/identity internal/door/https internal/door/lan internal/door/onion internal/door/wireguard internal/door/ssh internal/audit internal/fix
 floor 3   internal/gateway internal/web internal/checks internal/agent
 floor 4   cmd/gatehouse bench
@@ -58,7 +58,7 @@ var reaches = []reach{
 	},
 	{
 		who:   []string{"internal/gateway", "internal/web", "internal/door/"},
-		never: []string{"internal/acme", "internal/zone"},
+		never: []string{"internal/acme", "internal/ddns", "internal/zone"},
 		why:   "what faces strangers must not hold what can change the home's zone or order a certificate; main hands it functions",
 	},
 	{
