@@ -14,9 +14,12 @@ func (c *Config) checkCertificates(k *checker) {
 	if s.TLS != "modern" && s.TLS != "intermediate" {
 		k.say("certificates.tls", `it is "modern" or "intermediate"`, "is %q", s.TLS)
 	}
+	if s.DNS != nil {
+		s.DNS.check(k)
+	}
 	if len(s.Issuers) == 0 {
 		for key, said := range map[string]bool{"issuer_root": s.IssuerRoot != "", "contact": s.Contact != "", "challenge": s.Challenge != "tls",
-			"http_listen": s.HTTPListen != "", "wildcard": s.Wildcard, "dns": s.DNS != nil} {
+			"http_listen": s.HTTPListen != "", "wildcard": s.Wildcard, "dns": s.DNS != nil && c.DDNS == nil} {
 			if said {
 				k.say("certificates."+key, `add issuers = ["letsencrypt"], or leave this out`, "is for certificates of public authorities, and certificates.issuers names none")
 			}
@@ -56,7 +59,7 @@ func (c *Config) checkChallenge(k *checker) {
 	if (s.Challenge == "http") != (s.HTTPListen != "") {
 		k.say("certificates.http_listen", `for the challenge "http" it is ":80"; without that challenge it is left out`, "and the challenge \"http\" come together")
 	}
-	if (s.Challenge == "dns") != (s.DNS != nil) {
+	if s.DNS == nil && s.Challenge == "dns" || s.DNS != nil && s.Challenge != "dns" && c.DDNS == nil {
 		k.say("certificates.dns", "", "and the challenge \"dns\" come together")
 	}
 	if s.Wildcard {
@@ -66,9 +69,6 @@ func (c *Config) checkChallenge(k *checker) {
 		if strings.Count(c.Home.Name, ".") < 2 {
 			k.say("home.name", `"gatehouse certificates label ZONE" makes one that nobody guesses`, "has too few labels for certificates.wildcard: it stands one below the zone")
 		}
-	}
-	if s.DNS != nil {
-		s.DNS.check(k)
 	}
 }
 

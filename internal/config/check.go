@@ -36,6 +36,7 @@ func (c *Config) check(at places) []Problem {
 	c.checkPaths(k)
 	c.checkEvents(k)
 	c.checkCertificates(k)
+	c.checkDDNS(k)
 	slices.SortStableFunc(k.wrong, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return k.wrong
 }

@@ -38,6 +38,7 @@ type Config struct {
 	Home         Home         `toml:"home" json:"home"`
 	Doors        Doors        `toml:"doors" json:"doors"`
 	Certificates Certificates `toml:"certificates" json:"certificates"`
+	DDNS         *DDNS        `toml:"ddns,omitempty" json:"ddns,omitempty"`
 	Guard        Guard        `toml:"guard" json:"guard"`
 	Policy       Policy       `toml:"policy" json:"policy"`
 	Events       Events       `toml:"events" json:"events"`
@@ -108,7 +109,7 @@ type Certificates struct {
 	DNS         *DNS     `toml:"dns,omitempty" json:"dns,omitempty"`
 }
 
-// DNS is the home's zone, where a name is proved. Its secrets are not here: "gatehouse
+// DNS is the home's zone, where a name is proved and addresses are kept. Its secrets are not here: "gatehouse
 // certificates token" keeps them sealed.
 type DNS struct {
 	Provider     string   `toml:"provider" json:"provider" comment:"acmedns, cloudflare, desec, duckdns, gandi, hetzner, ovh, rfc2136 or command."`
@@ -118,7 +119,17 @@ type DNS struct {
 	KeyAlgorithm string   `toml:"key_algorithm" json:"key_algorithm" comment:"rfc2136: its algorithm. Empty: hmac-sha256"`
 	Subdomain    string   `toml:"subdomain" json:"subdomain" comment:"acmedns: what its registration gave."`
 	Endpoint     string   `toml:"endpoint" json:"endpoint" comment:"ovh: ovh-eu, ovh-ca or ovh-us. Empty: ovh-eu"`
-	Command      []string `toml:"command" json:"command" comment:"command: a program and its first arguments; \"present NAME TEXT\" or \"cleanup NAME TEXT\" follow. No shell is asked."`
+	Command      []string `toml:"command" json:"command" comment:"command: a program and its first arguments; \"present NAME TEXT\" or \"cleanup NAME TEXT\" follow, for [ddns] \"lead NAME ADDRESS…\". No shell is asked."`
+}
+
+// DDNS has the home's name follow the home's address, at the provider of
+// [certificates.dns]. It is done if the table is in the file.
+type DDNS struct {
+	Name      string   `toml:"name" json:"name" comment:"The name whose addresses are kept. Empty: home.name"`
+	Addresses []string `toml:"addresses" json:"addresses" comment:"Where the home's address is had from, in this order: \"interface\", this machine's own; \"router\", the router's on the Internet's side; or the https:// address of a service that answers with the address it sees. Default [\"interface\", \"router\"]"`
+	IPv4      bool     `toml:"ipv4" json:"ipv4" comment:"Keep the A record. Default true"`
+	IPv6      bool     `toml:"ipv6" json:"ipv6" comment:"Keep the AAAA record. Default true"`
+	TTL       Duration `toml:"ttl" json:"ttl" comment:"How long others may remember an address, where the provider lets that be said. Default \"5m\""`
 }
 
 // Guard says when a source is not listened to any more.
@@ -218,6 +229,12 @@ func (c *Config) fill(said places) {
 		d.Listen = ":2222"
 	}
 	c.Doors.WireGuard.fill(said)
+	if d := c.DDNS; d != nil {
+		d.fill(said)
+		if d.Name = strings.ToLower(d.Name); d.Name == "" {
+			d.Name = c.Home.Name
+		}
+	}
 	if !said.has("guard.max_ban") {
 		c.Guard.MaxBan = max(c.Guard.MaxBan, c.Guard.Ban)
 	}
