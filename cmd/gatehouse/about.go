@@ -66,6 +66,12 @@ func sayStatus(w io.Writer, doc statusDocument) {
 	}
 	fmt.Fprintf(w, "%s, %s, %s signed in, %s.\n", count(doc.People, "person", "people"), count(doc.Devices, "known device", "known devices"),
 		count(doc.Sessions, "session", "sessions"), count(doc.Live, "live connection", "live connections"))
+	if doc.DDNS != nil {
+		fmt.Fprintln(w, doc.DDNS.sentence())
+	}
+	for _, e := range doc.Ending {
+		fmt.Fprintf(w, "A certificate ends: %s.\n", e.sentence())
+	}
 	if !doc.Owner {
 		fmt.Fprintln(w, `There is no owner yet: gatehouse invite --owner`)
 	}

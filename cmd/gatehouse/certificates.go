@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -58,7 +60,7 @@ func (s *server) newCertificates(ctx context.Context, pem []byte) (*acme.Manager
 	m, err := acme.New(ctx, acme.Config{
 		Ledger: l, Names: []string{orderedName(s.cfg)}, Issuers: issuers, Challenge: c.Challenge, Contact: c.Contact, Resolver: asks, Log: s.parts.log,
 		Zone:      func(ctx context.Context) (acme.Zone, error) { return openZone(ctx, c.DNS, l, asks) },
-		Addresses: ownAddrs,
+		Addresses: s.outside,
 		Obtained: func(g acme.Got) {
 			s.emit(event.Event{Kind: event.CertificateGot, Detail: g.Name + " from " + g.Issuer + " until " + stamp(g.Until)})
 		},
@@ -112,8 +114,15 @@ func binding(l *ledger.Ledger, issuer string, needed bool) func(context.Context)
 	}
 }
 
+// homeZone is the home's zone: texts and addresses are written there.
+type homeZone interface {
+	Present(ctx context.Context, name, text string) error
+	CleanUp(ctx context.Context, name, text string) error
+	Lead(ctx context.Context, name string, want, now []netip.Addr, life time.Duration) error
+}
+
 // openZone opens the home's zone at its provider, with what the ledger keeps for it.
-func openZone(ctx context.Context, d *config.DNS, l *ledger.Ledger, asks resolver.Resolver) (acme.Zone, error) {
+func openZone(ctx context.Context, d *config.DNS, l *ledger.Ledger, asks resolver.Resolver) (homeZone, error) {
 	if d.Provider == byCommand {
 		return &zoneCommand{argv: d.Command}, nil
 	}
@@ -189,10 +198,17 @@ func wrongToken(of string) error {
 
 // again has the next try made now.
 func again(ctx context.Context, h *house, _ none) (done, error) {
-	if h.server != nil && h.server.public != nil {
-		return allDone(), h.server.public.Again(ctx)
+	if h.server == nil {
+		return allDone(), nil
 	}
-	return allDone(), nil
+	var errs []error
+	if h.server.public != nil {
+		errs = append(errs, h.server.public.Again(ctx))
+	}
+	if h.server.ddns != nil { // with the same token
+		errs = append(errs, h.server.ddns.Again(ctx))
+	}
+	return allDone(), errors.Join(errs...)
 }
 
 // What there is.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,14 +124,25 @@ func TestZoneCommand(t *testing.T) {
 	if err := z.CleanUp(t.Context(), "_acme-challenge.example.org", "a'b"); err != nil {
 		t.Fatal(err)
 	}
+	two := []netip.Addr{netip.MustParseAddr("20.30.40.50"), netip.MustParseAddr("2a00:1::5")}
+	if err := z.Lead(t.Context(), "ha.example.org", two, two[:1], time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Lead(t.Context(), "none.example.org", nil, two, time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	got, err := os.ReadFile(said)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"first; $(reboot)|present|_acme-challenge.example.org|a'b|", "first; $(reboot)|cleanup|_acme-challenge.example.org|a'b|"} {
+	for _, want := range []string{"first; $(reboot)|lead|ha.example.org|20.30.40.50|2a00:1::5|", "first; $(reboot)|lead|none.example.org|",
+		"first; $(reboot)|present|_acme-challenge.example.org|a'b|", "first; $(reboot)|cleanup|_acme-challenge.example.org|a'b|"} {
 		if !strings.Contains(string(got), want) {
 			t.Errorf("it was told %s", got)
 		}
+	}
+	if strings.Contains(string(got), "none.example.org|2") {
+		t.Errorf("it is told of what is there: %s", got)
 	}
 	if strings.Contains(string(got), "do-not-tell") {
 		t.Error("it knows our environment")

@@ -17,6 +17,7 @@ import (
 // ending is a certificate's.
 type ending struct {
 	what         string
+	kind         string // public, file, client or root
 	since, until time.Time
 	state        *acme.State // of one that we get ourselves
 	why          string      // something is wrong with it; empty where nothing is
@@ -27,12 +28,12 @@ func (s *server) endings() []ending {
 	var all []ending
 	if s.public != nil {
 		for _, state := range s.public.State() {
-			all = append(all, ending{what: state.Name, since: state.Since, until: state.Until, state: &state})
+			all = append(all, ending{what: state.Name, kind: "public", since: state.Since, until: state.Until, state: &state})
 		}
 	}
 	for _, f := range s.files {
 		leaf := f.now().Leaf
-		e := ending{what: f.certificate, since: leaf.NotBefore, until: leaf.NotAfter}
+		e := ending{what: f.certificate, kind: "file", since: leaf.NotBefore, until: leaf.NotAfter}
 		if err := f.trouble(); err != nil {
 			e.why = "its files changed and cannot be used; the one before is shown: " + err.Error()
 		}
@@ -40,11 +41,11 @@ func (s *server) endings() []ending {
 	}
 	if s.clients != nil {
 		for _, k := range s.identity.Keys(identity.KindCertificate) {
-			all = append(all, ending{what: "the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), since: k.Created, until: k.Expires})
+			all = append(all, ending{what: "the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), kind: "client", since: k.Created, until: k.Expires})
 		}
 	}
 	until := s.authority.Expires()
-	return append(all, ending{what: "the local authority's root", since: until.AddDate(-10, 0, 0), until: until})
+	return append(all, ending{what: "the local authority's root", kind: "root", since: until.AddDate(-10, 0, 0), until: until})
 }
 
 // watchEndings looks every hour, until ctx ends.
@@ -63,6 +64,63 @@ func (s *server) watchEndings(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// endingRow is one that is near.
+type endingRow struct {
+	Certificate string `json:"certificate"`
+	Until       string `json:"until"`
+	Within      int    `json:"within_days"` // 30, 7 or 1; 0 once it is over
+	Why         string `json:"why,omitempty"`
+}
+
+// endingSoon are those that the owner is told of.
+func (s *server) endingSoon(now time.Time) (rows []endingRow) {
+	for _, e := range s.endings() {
+		if days, near := nearness(e, now); near {
+			row := endingRow{Certificate: e.what, Until: stamp(e.until), Within: days}
+			if e.state != nil {
+				row.Why = e.state.Why
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// sentence says when it ends, and why there is no other.
+func (e endingRow) sentence() string {
+	text := e.Certificate + " ends " + ago(e.Until)
+	if e.Within == 0 {
+		text = e.Certificate + " has ended"
+	}
+	if e.Why != "" {
+		text += "; " + e.Why
+	}
+	return text
+}
+
+// examineEndings looks for certificates that end and were not renewed.
+func (h *house) examineEndings(now time.Time) (all []diagnosis) {
+	if h.server == nil {
+		return nil
+	}
+	for _, e := range h.server.endingSoon(now) {
+		all = append(all, diagnosis{ID: "certificate-ends", Title: "No certificate ends soon", Result: bad, Detail: e.sentence(), Hint: `"gatehouse certificates" shows all of them`})
+	}
+	return all
+}
+
+// measureEndings writes when certificates end, and of how many the owner is told.
+func (s *server) measureEndings(x *exposition, now time.Time) {
+	first := map[string]float64{}
+	for _, e := range s.endings() {
+		if at := float64(e.until.Unix()); !e.until.IsZero() && (first[e.kind] == 0 || at < first[e.kind]) {
+			first[e.kind] = at
+		}
+	}
+	by(x, "gatehouse_certificates_expiry_timestamp_seconds", gauge, "When the first certificate of a kind ends, in Unix time: of a public authority, of files, of devices, the local authority's root.", "kind", first)
+	x.one("gatehouse_certificates_ending", gauge, "Certificates that end within 30 days, or have ended, and were not renewed.", float64(len(s.endingSoon(now))))
 }
 
 // warn tells of an ending that has come nearer than it was told of.

@@ -88,6 +88,8 @@ func handlers() map[string]handler {
 		"certificates":       on(listCertificates),
 		"certificates/token": on(keepTokens),
 		"certificates/retry": on(again),
+		"ddns":               on(showDDNS),
+		"ddns/retry":         on(retryDDNS),
 	}
 }
 
@@ -515,7 +517,9 @@ type statusDocument struct {
 	Waiting       []waitingRow      `json:"waiting"`  // browsers that ask to be let in
 	Bans          []banRow          `json:"bans"`
 	Guard         guardRow          `json:"guard"`
-	Counts        map[string]uint64 `json:"counts"` // since the start
+	DDNS          *ddnsInfo         `json:"ddns,omitempty"`
+	Ending        []endingRow       `json:"ending,omitempty"` // certificates that end soon, or have
+	Counts        map[string]uint64 `json:"counts"`           // since the start
 }
 
 type doorRow struct {
@@ -578,6 +582,7 @@ func status(ctx context.Context, h *house, _ none) (statusDocument, error) {
 		doc.Doors = append(doc.Doors, row)
 	}
 	doc.HomeAssistant = s.home.row(ctx, now.HomeAssistant)
+	doc.DDNS, doc.Ending = h.ddnsInfo(), s.endingSoon(time.Now())
 	doc.Live = s.gateway.Live()
 	for _, w := range h.identity.Waiting() {
 		doc.Waiting = append(doc.Waiting, waitingRow{w.Name, w.Addr, w.Door, stamp(w.Asked)})

@@ -137,6 +137,8 @@ const (
 func (s *server) writeMetrics(w io.Writer) error {
 	x := &exposition{}
 	s.measureDoors(x)
+	s.measureEndings(x, time.Now())
+	s.measureDDNS(x)
 	s.measureEvents(x)
 	s.measureRequests(x)
 	s.measureGuard(x)

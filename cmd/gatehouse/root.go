@@ -97,7 +97,7 @@ func (a *app) verbs() []*cobra.Command {
 		a.newPeopleCommand(), a.newDevicesCommand(), a.newResidentsCommand(), a.newSessionsCommand(), a.newInviteCommand(),
 		a.newCloseCommand(), a.newConfirmCommand(), a.newOpenCommand(), a.newOffCommand(), a.newGuardCommand(),
 		a.newAuditCommand(), a.newFixCommand(), a.newUndoCommand(), a.newHistoryCommand(), a.newHardenCommand(), a.newAgentCommand(),
-		a.newConfigCommand(), a.newCACommand(), a.newCertificatesCommand(), a.newManCommand(), a.newKeeperCommand(), a.newFixKeeperCommand(), a.newHomeToolCommand(),
+		a.newConfigCommand(), a.newCACommand(), a.newCertificatesCommand(), a.newDDNSCommand(), a.newManCommand(), a.newKeeperCommand(), a.newFixKeeperCommand(), a.newHomeToolCommand(),
 	}
 }
 

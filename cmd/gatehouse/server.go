@@ -21,6 +21,7 @@ import (
 
 	"gatehouse/internal/acme"
 	"gatehouse/internal/config"
+	"gatehouse/internal/ddns"
 	"gatehouse/internal/door/https"
 	"gatehouse/internal/door/lan"
 	"gatehouse/internal/event"
@@ -57,6 +58,7 @@ type server struct {
 	authority *pki.Authority
 	clients   *pki.Clients       // nil where no door asks for a client certificate
 	public    *acme.Manager      // nil where no public authority is asked
+	ddns      *ddns.Keeper       // nil where no addresses are kept
 	http01    net.Listener       // for the challenge "http"; nil without it
 	files     []*fileCertificate // those that are shown
 	trust     *publicTrust
@@ -179,6 +181,9 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		err = s.mover.wake(ctx)
 	}
 	if err != nil {
+		return s, err
+	}
+	if s.ddns, err = s.newDDNS(ctx); err != nil {
 		return s, err
 	}
 	if err := s.openCertificates(ctx); err != nil {
@@ -329,6 +334,9 @@ func (s *server) run(ctx context.Context) error {
 	group.Go(func() error { return s.watchEndings(ctx) })
 	if s.public != nil {
 		group.Go(func() error { return s.public.Run(ctx) })
+	}
+	if s.ddns != nil {
+		group.Go(func() error { return s.ddns.Run(ctx) })
 	}
 	if s.http01 != nil {
 		group.Go(func() error { return s.public.ServeHTTP01(ctx, s.http01) })

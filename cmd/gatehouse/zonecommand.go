@@ -4,16 +4,18 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // zoneCommand writes into the home's zone by a program of the owner's, which the
-// configuration names: with "present NAME TEXT" behind its arguments, or "cleanup NAME
-// TEXT". It runs as the gateway does, without a shell, knows of our environment the path,
+// configuration names: with "present NAME TEXT" behind its arguments, "cleanup NAME TEXT",
+// or "lead NAME ADDRESS…" with all addresses that the name is to have. It runs as the gateway does, without a shell, knows of our environment the path,
 // the home directory and the language alone, and reads nothing.
 type zoneCommand struct{ argv []string }
 
@@ -30,10 +32,20 @@ func (z *zoneCommand) CleanUp(ctx context.Context, name, text string) error {
 	return z.run(ctx, "cleanup", name, text)
 }
 
-func (z *zoneCommand) run(ctx context.Context, what, name, text string) error {
+// Lead has the name lead to addresses, and to no others. It is for the program to know what
+// stands there now, and how long others may remember it.
+func (z *zoneCommand) Lead(ctx context.Context, name string, want, _ []netip.Addr, _ time.Duration) error {
+	words := []string{name}
+	for _, a := range want {
+		words = append(words, a.String())
+	}
+	return z.run(ctx, "lead", words...)
+}
+
+func (z *zoneCommand) run(ctx context.Context, what string, words ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, z.argv[0], append(append([]string{}, z.argv[1:]...), what, name, text)...)
+	cmd := exec.CommandContext(ctx, z.argv[0], append(append(slices.Clone(z.argv[1:]), what), words...)...)
 	cmd.Dir = "/"
 	for _, key := range []string{"PATH", "HOME", "LANG"} {
 		if value, ok := os.LookupEnv(key); ok {

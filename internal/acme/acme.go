@@ -94,9 +94,10 @@ type Config struct {
 
 	// Zone opens the home's zone, for ByDNS.
 	Zone func(ctx context.Context) (Zone, error)
-	// Addresses are those under which this house is reached, as far as this machine knows:
-	// all of its IPv4 or IPv6 addresses, or none of that kind. May be nil.
-	Addresses func() []netip.Addr
+	// Addresses are those under which this house is reached, as far as this machine and its
+	// router know: all of its IPv4 or IPv6 addresses, or none of that kind. It may take
+	// seconds. May be nil.
+	Addresses func(ctx context.Context) []netip.Addr
 	// Obtained and Failed are told what came of a try. They must be quick. May be nil.
 	Obtained func(Got)
 	Failed   func(name string, err *Error)

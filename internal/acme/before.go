@@ -88,16 +88,16 @@ func (m *Manager) checkAddresses(ctx context.Context, name string) error {
 	if m.cfg.Addresses == nil {
 		return nil
 	}
-	if wrong := strays(leads, m.cfg.Addresses()); wrong.IsValid() {
+	if wrong := strays(leads, m.cfg.Addresses(ctx)); wrong.IsValid() {
 		return &Error{What: fmt.Sprintf("%s leads to %s, which is not this house", name, wrong),
-			Hint: "correct its address in the DNS; an issuer asks at each of them, IPv6 first"}
+			Hint: "correct its address in the DNS ([ddns] keeps it current), for an issuer asks at each of them, IPv6 first; where something outside leads to this house, prove the name by certificates.challenge = \"dns\""}
 	}
 	return nil
 }
 
 // strays returns an address that is none of ours; the zero one if there is none, or that
-// cannot be known: a resolver at home may say addresses of home, and this machine knows
-// a public address only where it has one itself.
+// cannot be known: a resolver at home may say addresses of home, and a public address is
+// known only where this machine or its router has one.
 func strays(leads, ours []netip.Addr) netip.Addr {
 	for _, six := range []bool{true, false} {
 		var own []netip.Addr

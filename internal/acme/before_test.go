@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -105,6 +106,15 @@ func TestBeforeAnOrder(t *testing.T) {
 	if s := try(); !strings.Contains(s.Why, "CAA") || !strings.Contains(s.Hint, `issue "ca.example.org"`) {
 		t.Errorf("CAA: %+v", s)
 	}
+	// The router, or this machine, says where the house is.
+	m.cfg.Addresses = func(context.Context) []netip.Addr { return []netip.Addr{netip.MustParseAddr("20.30.40.50")} }
+	names.add(t, home+". 60 IN A 20.30.40.51")
+	if s := try(); !strings.Contains(s.Why, "leads to 20.30.40.51, which is not this house") || !strings.Contains(s.Hint, "[ddns]") {
+		t.Errorf("another's: %+v", s)
+	}
+	names.mu.Lock()
+	names.records = names.records[:len(names.records)-1]
+	names.mu.Unlock()
 	if strings.Contains(ca.log.String(), "order-plz ") {
 		t.Error("an order was placed")
 	}

@@ -48,10 +48,12 @@ func (m machine) router(outside func(context.Context, []netip.Addr) (netip.Addr,
 // before is an error if something of others' stands before the router, by its address on
 // that side.
 func before(a netip.Addr) error {
+	const way = "ask the provider for an address of your own, or come in by IPv6, Tor or a tunnel"
 	switch {
+	case netip.MustParsePrefix("192.0.0.0/29").Contains(a): // RFC 6333, section 10
+		return &None{Final: true, Why: fmt.Sprintf("the router itself has no public address: its own outside is %s, because the provider carries IPv4 over IPv6 (DS-Lite), and nobody can come in by it", a), Hint: way}
 	case shared().Contains(a):
-		return &None{Final: true, Why: fmt.Sprintf("the router itself has no public address: its own outside is %s, which the provider shares among many houses (CGNAT), and nobody can come in by it", a),
-			Hint: "ask the provider for an address of your own, or come in by IPv6, Tor or a tunnel"}
+		return &None{Final: true, Why: fmt.Sprintf("the router itself has no public address: its own outside is %s, which the provider shares among many houses (CGNAT), and nobody can come in by it", a), Hint: way}
 	case !IsPublic(a):
 		return &None{Why: fmt.Sprintf("the router itself has no public address: its own outside is %s, so another router stands before it (double NAT)", a),
 			Hint: "have that one lead everything to this one (bridge mode, exposed host); where both lead the port on, name an echo service in ddns.addresses"}

@@ -130,7 +130,7 @@ func TestRouterSource(t *testing.T) {
 		why   string
 		final bool
 	}{
-		"20.30.40.50": {}, "100.64.7.9": {"CGNAT", true}, "100.127.1.1": {"CGNAT", true}, "192.168.178.2": {"double NAT", false}, "10.1.1.1": {"double NAT", false}, "203.0.113.5": {"double NAT", false},
+		"20.30.40.50": {}, "100.64.7.9": {"CGNAT", true}, "100.127.1.1": {"CGNAT", true}, "192.0.0.2": {"DS-Lite", true}, "192.168.178.2": {"double NAT", false}, "10.1.1.1": {"double NAT", false}, "203.0.113.5": {"double NAT", false},
 	} {
 		s := m.router(func(_ context.Context, routers []netip.Addr) (netip.Addr, error) {
 			if len(routers) != 1 || routers[0] != gateway {

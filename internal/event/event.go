@@ -105,6 +105,8 @@ const (
 	CertificateGot    Kind = "certificate-got"    // a public authority issued a certificate
 	CertificateFailed Kind = "certificate-failed" // no certificate could be had from a public authority
 	CertificateEnds   Kind = "certificate-ends"   // a certificate ends soon, and there is no other
+	AddressChanged    Kind = "address-changed"    // the home's name leads to another address
+	AddressFailed     Kind = "address-failed"     // the home's name does not follow the home, for a while now
 	PublishingStarted Kind = "publishing-started" // Home Assistant's onboarding is finished, the doors open
 	HouseOnTrial      Kind = "house-on-trial"     // Home Assistant listens behind us, or the house is closed, until somebody confirms it
 	HouseClosed       Kind = "house-closed"       // only what is known comes in, at home too
@@ -164,6 +166,8 @@ var sentences = map[Kind]string{
 	CertificateGot:    "Certificate got from a public authority",
 	CertificateFailed: "No certificate could be got",
 	CertificateEnds:   "A certificate ends and was not renewed",
+	AddressChanged:    "The home's name leads elsewhere now",
+	AddressFailed:     "The home's name does not follow the home",
 	PublishingStarted: "Home Assistant is set up: the doors are open",
 	HouseOnTrial:      "The house is closed on trial",
 	HouseClosed:       "The house is closed",
@@ -188,7 +192,7 @@ func Kinds() []Kind {
 		PasskeyAdded, PasskeyCloned, TOTPChanged, RecoveryUsed, RecoveryRenewed,
 		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
-		HADown, HAUp, CertificateMade, CertificateGot, CertificateFailed, CertificateEnds, PublishingStarted,
+		HADown, HAUp, CertificateMade, CertificateGot, CertificateFailed, CertificateEnds, AddressChanged, AddressFailed, PublishingStarted,
 		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
 		Wary, Spraying, BansOff, BansOn, RulesFailed, EventsLost, LogRepaired, LogBegun,
 	}
@@ -207,7 +211,7 @@ func (k Kind) Sentence() string {
 func (k Kind) Severe() bool {
 	switch k {
 	case PasskeyCloned, RecoveryUsed, OtherHAUser, DeviceRevoked, AccountSlowed, PersonRemoved, HouseOpened, HouseReverted,
-		Spraying, BansOff, RulesFailed, EventsLost, CertificateFailed, CertificateEnds:
+		Spraying, BansOff, RulesFailed, EventsLost, CertificateFailed, CertificateEnds, AddressFailed:
 		return true
 	}
 	return false

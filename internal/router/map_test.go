@@ -69,7 +69,7 @@ func TestOutside(t *testing.T) {
 		{"NAT-PMP", &box{pmp: pmp}, "20.30.40.50", ""},
 		{"PCP alone", &box{pmp: (&pcpBox{external: netip.MustParseAddr("20.30.40.50")}).answer}, "20.30.40.50", ""},
 		{"behind the provider's", &box{searches: here, serve: igd(address("100.64.7.9"))}, "100.64.7.9", ""},
-		{"UPnP without an address", &box{searches: here, serve: igd(address("0.0.0.0"))}, "", "no address on the Internet's side now"},
+		{"UPnP without an address", &box{searches: here, serve: igd(address("0.0.0.0"))}, "", "it has no public address"},
 		{"UPnP says junk, PCP does not", &box{searches: here, serve: igd("junk"), pmp: (&pcpBox{external: netip.MustParseAddr("20.30.40.50")}).answer}, "20.30.40.50", ""},
 		{"junk", &box{searches: here, serve: igd("junk")}, "", "its address"},
 		{"PCP refuses", &box{pmp: (&pcpBox{result: 2, external: netip.IPv4Unspecified()}).answer}, "", "refuses over PCP"},

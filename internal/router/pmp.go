@@ -16,6 +16,7 @@ type pmpAnswer struct {
 	there    bool // something came back, be it a refusal
 	speaks   bool
 	pcp      bool // PCP, and not only NAT-PMP
+	told     bool // where it is outside, over NAT-PMP, be it nowhere
 	external netip.Addr
 	err      error // why it is not known; nil where it is silent
 }
@@ -27,6 +28,7 @@ const (
 	pcpAnnounce            = 0 // opcode: nothing but an answer
 	isReply                = 0x80
 	notAuthorized          = 2 // result of both: switched off by the owner
+	networkFailure         = 3 // result of NAT-PMP: it has no address now
 	maxPCP                 = 1100
 )
 
@@ -34,6 +36,7 @@ const (
 type pmpReply struct {
 	off      bool // it knows the protocol, and its owner switched it off
 	pcp      bool // it does what was asked, over PCP
+	told     bool // it says where it is outside, be it nowhere
 	external netip.Addr
 }
 
@@ -61,11 +64,11 @@ func parsePMP(b []byte) (pmpReply, error) {
 		case result == notAuthorized:
 			return pmpReply{off: true}, nil
 		case result != 0:
-			return pmpReply{}, nil // it speaks: it has no address now, or knows no newer version
+			return pmpReply{told: result == networkFailure}, nil // it speaks: it has no address now, or knows no newer version
 		case b[1] != isReply|pmpExternal || len(b) != 12:
 			return pmpReply{}, errors.New("it answers with what is none of NAT-PMP's")
 		}
-		r := pmpReply{external: netip.AddrFrom4([4]byte(b[8:12]))}
+		r := pmpReply{told: true, external: netip.AddrFrom4([4]byte(b[8:12]))}
 		if r.external.IsUnspecified() {
 			r.external = netip.Addr{}
 		}
@@ -128,6 +131,7 @@ func (a asking) askPMP(ctx context.Context, gateway, self netip.Addr) (said pmpA
 				continue
 			}
 			said.speaks, said.pcp = true, said.pcp || r.pcp
+			said.told = said.told || r.told
 			if r.external.IsValid() {
 				said.external = r.external
 			}

@@ -113,7 +113,7 @@ func (a asking) where(ctx context.Context, gateways []netip.Addr) (netip.Addr, e
 	case said.Nowhere != "":
 		return netip.Addr{}, errors.New(said.Nowhere)
 	case said.UPnP || said.PCP:
-		return netip.Addr{}, errors.New("the router says that it has no address on the Internet's side now")
+		return netip.Addr{}, errors.New("the router says that it has no public address: another stands before it (double NAT, CGNAT), or its line is down")
 	}
 	return netip.Addr{}, errors.New("the router answers neither to UPnP nor to NAT-PMP nor to PCP")
 }
@@ -176,7 +176,8 @@ func (a asking) one(ctx context.Context, gateway netip.Addr) answer {
 		group.Go(func() { said.upnp = a.askIGD(ctx, gateway, self) })
 	}
 	group.Wait()
-	if a.outside && said.pmp.pcp && !said.pmp.external.IsValid() && !said.upnp.external.IsValid() {
+	told := said.pmp.told || said.upnp.external.IsValid() || said.upnp.found && said.upnp.nowhere == nil && said.upnp.err == nil
+	if a.outside && said.pmp.pcp && !told {
 		if said.pmp.external, said.pmp.err = a.askMap(ctx, gateway, self); said.pmp.external.IsValid() {
 			said.upnp.nowhere = nil
 		}
