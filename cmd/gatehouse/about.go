@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +111,7 @@ func count(n int, one, many string) string {
 func sayDoors(w io.Writer, doors []doorRow) {
 	rows := [][]string{{"DOOR", "STATE", "LISTENS ON", "REACHED AS"}}
 	for _, d := range doors {
-		state, as := "open", cmp.Or(strings.Join(d.Origins, " "), strings.Join(d.Health, "; "))
+		state, as := "open", orDash(strings.Join(d.Origins, " "))
 		if !d.Open {
 			state, as = "closed", d.Why
 		}
