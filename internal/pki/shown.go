@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,6 +62,38 @@ func (r Root) Fingerprint() string {
 		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
 	}
 	return strings.Join(pairs, ":")
+}
+
+// Lines returns the fingerprint in lines that people can compare, eight bytes each.
+func (r Root) Lines() []string {
+	var lines []string
+	for pairs := range slices.Chunk(strings.Split(r.Fingerprint(), ":"), 8) {
+		lines = append(lines, strings.Join(pairs, ":"))
+	}
+	return lines
+}
+
+// Made reports whether a certificate is one of the root's own.
+func (r Root) Made(leaf *x509.Certificate) bool { return leaf.CheckSignatureFrom(r.cert) == nil }
+
+// ReadRoots reads roots from PEM.
+func ReadRoots(text []byte) ([]Root, error) {
+	var roots []Root
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read a root: %w", err)
+		}
+		roots = append(roots, Root{c})
+	}
+	if len(roots) == 0 {
+		return nil, errors.New("read a root: no certificate in it")
+	}
+	return roots, nil
 }
 
 // Profile returns a configuration profile (.mobileconfig) that has an Apple device install

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -63,6 +64,8 @@ type view struct {
 	Page   any    // what this page shows
 
 	Refresh int // seconds after which every browser asks again; 0 never
+
+	Connect []string // origins that its script may ask beside its own
 }
 
 // show writes a page.
@@ -74,14 +77,23 @@ func (p *Pages) show(c *call, status int, name string, v view) error {
 	}
 	h := c.w.Header()
 	h.Set("Content-Language", c.lang.tag)
-	p.send(c, status, "text/html; charset=utf-8", b.Bytes())
+	p.sendWith(c, status, "text/html; charset=utf-8", b.Bytes(), v.Connect)
 	return nil
 }
 
 // send writes a whole answer. A HEAD gets its headers.
 func (p *Pages) send(c *call, status int, contentType string, body []byte) {
+	p.sendWith(c, status, contentType, body, nil)
+}
+
+// sendWith does, for a page whose script may ask other origins too.
+func (p *Pages) sendWith(c *call, status int, contentType string, body []byte, connect []string) {
 	h := c.w.Header()
 	guardHeaders(h)
+	if len(connect) > 0 {
+		const own = "connect-src 'self'"
+		h.Set("Content-Security-Policy", strings.Replace(contentPolicy, own, own+" "+strings.Join(connect, " "), 1))
+	}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)

@@ -38,6 +38,7 @@ type house struct {
 	now   time.Time
 	fails int
 	ready bool
+	guide *guide
 }
 
 func newHouse(t *testing.T) *house {
@@ -52,7 +53,8 @@ func newHouse(t *testing.T) *house {
 		Fail: func(guard.Failure) { h.mu.Lock(); defer h.mu.Unlock(); h.fails++ },
 	})
 	h.must(err)
-	h.Pages, err = New(Config{Identity: h.id, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Ready: func() bool { return h.ready }})
+	h.guide = newGuide(t)
+	h.Pages, err = New(Config{Identity: h.id, Authority: h.guide, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Ready: func() bool { return h.ready }})
 	h.must(err)
 	return h
 }
@@ -91,6 +93,7 @@ type browser struct {
 	origin string // where it thinks the house is
 	addr   string
 	header map[string]string
+	home   *identity.Visit // where it is instead; nil for outside
 
 	rp   virtualwebauthn.RelyingParty
 	auth virtualwebauthn.Authenticator
@@ -110,6 +113,11 @@ func (h *house) browser() *browser {
 
 // visit is what the gateway would say of this browser.
 func (b *browser) visit() identity.Visit {
+	if b.home != nil {
+		v := *b.home
+		v.Cookie = b.cookie
+		return v
+	}
 	return identity.Visit{Door: policy.HTTPS, Addr: netip.MustParseAddr(b.addr), Host: testHost, Origin: b.origin, Cookie: b.cookie,
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 }

@@ -144,6 +144,61 @@ type messages struct {
 	FailedTitle       string
 	FailedText        string
 
+	// trusting the local authority
+	TrustTitle     string
+	TrustLead      string
+	TrustLimits    string
+	TrustPublic    string // {name}
+	TrustForeign   string // {name}
+	TrustChanging  string
+	TrustBefore    string
+	CompareTitle   string
+	CompareText    string // before the command
+	ComparePlain   string
+	CompareWarned  string
+	CompareName    string // before the name
+	CompareUntil   string // before the date
+	CompareLabel   string
+	TrustOthers    string
+	GetProfile     string
+	GetCertificate string
+	AppleName      string
+	Apple1         string
+	Apple2         string
+	Apple3         string
+	AppleNote      string
+	Android1       string
+	Android2       string
+	Android3       string
+	AndroidNote    string
+	Windows1       string
+	Windows2       string
+	Windows3       string
+	WindowsCommand string
+	Mac1           string
+	Mac2           string
+	MacCommand     string
+	MacNote        string
+	Linux1         string
+	Linux2         string
+	LinuxDebian    string
+	LinuxFedora    string
+	LinuxChromium  string
+	Firefox1       string
+	Firefox2       string
+	FirefoxCommand string
+	CheckTitle     string
+	Checking       string
+	CheckYes       string
+	CheckNo        string
+	CheckUnsure    string // before the address
+	CheckAgain     string
+	CheckNoScript  string // before the address
+	PageTitle      string
+	PageText       string
+	PagePicture    string
+	TrustLink      string // on other pages
+
 	Script scriptWords
 }
 

@@ -19,7 +19,7 @@ func TestPlain(t *testing.T) {
 	everyRoute(h, func(target, method string, _ route) {
 		for _, m := range []string{method, http.MethodGet, http.MethodHead, http.MethodPost} {
 			plain := h.Plain(httptest.NewRequest(m, target, nil))
-			may := (m == http.MethodGet || m == http.MethodHead) && (strings.HasPrefix(target, pathStatic) || target == apiPrefix+"ready")
+			may := (m == http.MethodGet || m == http.MethodHead) && (strings.HasPrefix(target, pathStatic) || strings.HasPrefix(target, pathTrust) || target == apiPrefix+"ready")
 			if plain != may {
 				t.Errorf("%s %s: %t", m, target, plain)
 			}
@@ -31,7 +31,7 @@ func TestPlain(t *testing.T) {
 	if n == 0 {
 		t.Error("not even its styles are shown")
 	}
-	for _, target := range []string{"/", "/lovelace/0", pathStatic + "../sign-in", "/_gatehouse/auth/", "/_gatehouse/auth/staticx"} {
+	for _, target := range []string{"/", "/lovelace/0", pathStatic + "../sign-in", "/_gatehouse/auth/", "/_gatehouse/auth/staticx", "/_gatehouse/auth/trustx"} {
 		if r := httptest.NewRequest(http.MethodGet, target, nil); h.Plain(r) && !strings.HasPrefix(target, pathStatic) {
 			t.Errorf("%s is shown", target)
 		}

@@ -13,7 +13,7 @@ import (
 // everyRoute calls f with each route there is, and an address of it.
 func everyRoute(h *house, f func(target, method string, rt route)) {
 	for path, methods := range h.routes {
-		target := map[string]string{pathInvite: path + "abcd", pathHandout: path + "abcd", pathStatic: path + "gatehouse.css"}[path]
+		target := map[string]string{pathInvite: path + "abcd", pathHandout: path + "abcd", pathStatic: path + "gatehouse.css", pathTrust + "/": path + "gatehouse.crt"}[path]
 		if target == "" {
 			target = path
 		}

@@ -80,6 +80,9 @@ func routes() map[string]map[string]route {
 			http.MethodGet:  {serve: (*Pages).renewPage},
 			http.MethodPost: submit((*Pages).renewCertificate),
 		},
+		pathTrust:       get((*Pages).trustPage),
+		pathTrust + "/": get((*Pages).trustFile),
+		pathTrusted:     get((*Pages).trusted),
 
 		apiPrefix + "session":               get((*Pages).session),
 		apiPrefix + "ready":                 get((*Pages).ready),
@@ -111,7 +114,7 @@ func routes() map[string]map[string]route {
 
 // find returns what can be done at a path, nil if nothing, and the argument in it.
 func (p *Pages) find(path string) (methods map[string]route, arg string) {
-	for _, prefix := range []string{pathInvite, pathStatic, pathHandout} {
+	for _, prefix := range []string{pathInvite, pathStatic, pathHandout, pathTrust + "/"} {
 		if arg, ok := strings.CutPrefix(path, prefix); ok {
 			if arg == "" || strings.Contains(arg, "/") {
 				return nil, ""

@@ -19,6 +19,7 @@ type standInView struct {
 	Own     bool   // a link to one's own page
 
 	Elsewhere string // a link to the same house at another address; may be empty
+	Trust     bool   // a link to where a device is told to trust that address
 }
 
 // Write writes a whole page in answer to r, whatever its URL. The request's context
@@ -49,7 +50,7 @@ func (p *Pages) standIn(c *call, page Page, status int) error {
 		return p.showStandIn(c, status, t.NotAllowedTitle, standInView{Text: t.NotAllowedText, Home: t.ToStart, Own: c.signedIn()})
 	case PageOverTLS:
 		return p.show(c, status, "standin", view{Title: t.OverTLSTitle, Script: "known.js", Refresh: reloadKnown,
-			Page: standInView{Text: t.OverTLSText, Elsewhere: c.visit.Secure, More: t.OverTLSMore}})
+			Page: standInView{Text: t.OverTLSText, Elsewhere: c.visit.Secure, More: t.OverTLSMore, Trust: p.warns(c)}})
 	case PageNotOnboarded:
 		return p.showStandIn(c, status, t.NotOnboardedTitle, standInView{Text: t.NotOnboardedText, More: t.NotOnboardedMore, Again: t.TryAgain})
 	}

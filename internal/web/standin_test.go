@@ -183,7 +183,7 @@ func TestStatic(t *testing.T) {
 	b := h.browser()
 	b.becomeOwner("Olga")
 	pages := b.get(pathOwn).Body.String() + b.write("/x", PageHADown, 503).Body.String() + b.write("/x", PageOverTLS, 401).Body.String() +
-		h.browser().get(pathSignIn).Body.String() + h.browser().get(pathInvite+h.invite("Anna", policy.RoleMember)).Body.String()
+		h.browser().get(pathSignIn).Body.String() + h.atHome().get(pathTrust).Body.String() + h.browser().get(pathInvite+h.invite("Anna", policy.RoleMember)).Body.String()
 	named := map[string]bool{}
 	for _, m := range regexp.MustCompile(`/_gatehouse/auth/static/([a-z.]+)`).FindAllStringSubmatch(pages, -1) {
 		named[m[1]] = true

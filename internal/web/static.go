@@ -38,9 +38,14 @@ func (p *Pages) static(c *call) error {
 }
 
 // Plain reports whether what is asked for may be answered where there is no TLS: files
-// that are the same for everybody, and whether Home Assistant is back.
+// that are the same for everybody, whether Home Assistant is back, and what has a device
+// trust the local authority, which must be reached before it does.
 func (p *Pages) Plain(r *http.Request) bool {
-	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && (strings.HasPrefix(r.URL.Path, pathStatic) || r.URL.Path == apiPrefix+"ready")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	path := r.URL.Path
+	return strings.HasPrefix(path, pathStatic) || path == apiPrefix+"ready" || path == pathTrust || strings.HasPrefix(path, pathTrust+"/")
 }
 
 // pictureOf returns a QR code of a text as a data: URL.

@@ -43,6 +43,8 @@ type Config struct {
 	// Ready reports whether Home Assistant answers. The page that says it does not waits for
 	// this. Nil says it always does.
 	Ready func() bool
+	// Authority is what the page about the local authority asks. Nil where there is no such page.
+	Authority Authority
 }
 
 // Pages serves the pages. It is safe for use by several goroutines.

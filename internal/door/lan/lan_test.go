@@ -2,6 +2,7 @@ package lan
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -76,6 +77,25 @@ func TestAtHome(t *testing.T) {
 	}
 	if (&Links{read: func() (reading, error) { return reading{}, nil }, now: time.Now}).AtHome(netip.Addr{}) {
 		t.Error("no address is at home")
+	}
+}
+
+// A neighbour is told the addresses of ours on its own link, and nobody else is told any.
+func TestFacing(t *testing.T) {
+	l := links(reading{links: []link{
+		{name: "eth0", prefixes: prefixes("192.168.1.10/24", "fd00:1::10/64")},
+		{name: "eth1", prefixes: prefixes("192.168.7.1/24")},
+		{name: "docker0", prefixes: prefixes("172.17.0.1/16"), hollow: true},
+		{name: "wg0", prefixes: prefixes("10.9.0.1/24"), tunnel: true},
+	}})
+	for source, want := range map[string]string{"192.168.1.20": "[192.168.1.10]", "::ffff:192.168.7.9": "[192.168.7.1]", "fd00:1::2%eth0": "[fd00:1::10]",
+		"172.17.0.5": "[]", "10.9.0.2": "[]", "203.0.113.7": "[]"} {
+		if got := fmt.Sprint(l.Facing(netip.MustParseAddr(source))); got != want {
+			t.Errorf("%s: %s, want %s", source, got, want)
+		}
+	}
+	if got := l.Facing(netip.Addr{}); got != nil {
+		t.Errorf("no address: %v", got)
 	}
 }
 

@@ -33,6 +33,19 @@ func (l *Links) AtHome(source netip.Addr) bool {
 // Addrs returns this machine's own addresses, without zones, for certificates.
 func (l *Links) Addrs() []netip.Addr { return l.network().own }
 
+// Facing returns this machine's own addresses on the home's links at which a source is a
+// neighbour: where it reaches us without a router.
+func (l *Links) Facing(source netip.Addr) []netip.Addr {
+	source = source.Unmap().WithZone("")
+	var own []netip.Addr
+	for _, p := range l.network().facing {
+		if p.Contains(source) {
+			own = append(own, p.Addr())
+		}
+	}
+	return own
+}
+
 // Shared says in words why more than one visitor may come from an address, so that nobody is
 // to be shut out by it: it is this machine's own, a router's, or that of a container, which
 // may be a proxy. Empty where nothing of that is known; loopback is not meant, where each
@@ -99,6 +112,7 @@ type network struct {
 	own     []netip.Addr   // every address of this machine
 	all     []netip.Prefix // on-link at any interface with neighbours
 	home    []netip.Prefix // on-link at a home's interface
+	facing  []netip.Prefix // our own addresses there, each with its prefix
 	hollow  []netip.Prefix // on-link at a bridge of containers and virtual machines
 	routers []netip.Addr
 }
@@ -125,13 +139,15 @@ func judge(r reading) *network {
 		// at home, too, its addresses are public.
 		isHome := private && !public && !l.hollow
 		for _, p := range l.prefixes {
-			p = netip.PrefixFrom(p.Addr().WithZone(""), p.Bits()).Masked()
+			own := netip.PrefixFrom(p.Addr().WithZone(""), p.Bits())
+			p = own.Masked()
 			n.all = append(n.all, p)
 			if l.hollow {
 				n.hollow = append(n.hollow, p)
 			}
 			if isHome {
 				n.home = append(n.home, p)
+				n.facing = append(n.facing, own)
 			}
 		}
 	}
