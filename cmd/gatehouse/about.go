@@ -215,55 +215,6 @@ func (a *app) newConfigCommand() *cobra.Command {
 	return group("config", "Check and show the configuration", check, show)
 }
 
-func (a *app) newCACommand() *cobra.Command {
-	load := func(cmd *cobra.Command) (authorityDocument, error) {
-		return ask(cmd.Context(), a, "ca", authority, none{})
-	}
-	export := &cobra.Command{
-		Use:     "export",
-		Short:   "Print the root's certificate, for devices that are to trust it",
-		Example: "  gatehouse ca export > gatehouse.pem",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := load(cmd)
-			if err != nil {
-				return err
-			}
-			return a.print(doc, func(w io.Writer) { fmt.Fprint(w, doc.PEM) })
-		},
-	}
-	fingerprint := &cobra.Command{
-		Use:   "fingerprint",
-		Short: "Print the root's SHA-256, to compare with what a device shows",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			doc, err := load(cmd)
-			if err != nil {
-				return err
-			}
-			return a.print(doc, func(w io.Writer) { fmt.Fprintln(w, doc.Fingerprint) })
-		},
-	}
-	rotate := &cobra.Command{
-		Use:   "rotate",
-		Short: "Make a new root in place of the old one",
-		Long: `Makes a new root for the names of the configuration. Every device that trusted the
-old one has to be told to trust this one. The server must not be running.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := a.confirm(cmd.Context(), "Make a new root? Every device has to trust it anew."); err != nil {
-				return err
-			}
-			doc, err := ask(cmd.Context(), a, "ca/rotate", rotateAuthority, none{})
-			if err != nil {
-				return err
-			}
-			return a.print(doc, func(w io.Writer) { fmt.Fprintln(w, doc.Fingerprint) })
-		},
-	}
-	return group("ca", "The local certificate authority", export, fingerprint, rotate)
-}
-
 // confirm asks whether to go on, unless --yes was given.
 func (a *app) confirm(ctx context.Context, question string) error {
 	if a.yes {

@@ -19,8 +19,9 @@ import (
 	"gatehouse/internal/wire"
 )
 
-// frontDoors runs a gateway with both doors, as a configuration has them.
-func frontDoors(t *testing.T, change func(*config.Config)) *server {
+// frontDoors runs a gateway with both doors, as a configuration has them, in a house that
+// stands as the last of stands says, if one does.
+func frontDoors(t *testing.T, change func(*config.Config), stands ...stance) *server {
 	t.Helper()
 	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
 	if err != nil {
@@ -33,6 +34,11 @@ func frontDoors(t *testing.T, change func(*config.Config)) *server {
 	c.Doors.LAN = &config.LAN{Listen: "127.0.0.1:0", Names: []string{"house.lan"}}
 	c.State.Socket = filepath.Join(t.TempDir(), "control.sock")
 	change(c)
+	for _, s := range stands {
+		if err := saveStance(t.Context(), l, s); err != nil {
+			t.Fatal(err)
+		}
+	}
 	log := slog.New(slog.DiscardHandler)
 	s, err := newServer(t.Context(), c, parts{ledger: l, events: event.NewLog(log, nil), log: log})
 	if err != nil {

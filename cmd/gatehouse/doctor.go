@@ -176,7 +176,12 @@ func (h *house) examineCertificates() []diagnosis {
 		return h.examineIssued()
 	}
 	if c.Certificate == "" {
-		d := diagnosis{ID: "certificate", Title: "The certificates are the local authority's", Result: good, Detail: "devices trust them once they trust its root: gatehouse ca export"}
+		d := diagnosis{ID: "certificate", Title: "The certificates are the local authority's", Result: good, Detail: "devices trust them once they trust its root: gatehouse ca fingerprint says where"}
+		if h.authority != nil {
+			if next, ok := h.authority.Next(); ok {
+				d.Detail = next.Name() + " is prepared to take over, once the devices trust it: gatehouse ca rotate --finish"
+			}
+		}
 		if h.cfg.Doors.HTTPS != nil && !pki.IsHomeName(h.cfg.Home.Name) {
 			d.Result, d.Title = bad, "There is a certificate for "+h.cfg.Home.Name
 			d.Detail, d.Hint = "", "name an issuer or its files under [certificates]"

@@ -468,38 +468,6 @@ func (h *house) base() (string, error) {
 	return "", &problem{status: statusUsage, err: errors.New("no door has a name under which a browser reaches it"), hint: "give home.name, or doors.lan.names, in the configuration"}
 }
 
-// The local authority.
-
-type authorityDocument struct {
-	SchemaVersion int    `json:"schema_version"`
-	Fingerprint   string `json:"fingerprint"` // SHA-256, as browsers show it
-	Expires       string `json:"expires"`
-	PEM           string `json:"pem"`
-}
-
-func authority(ctx context.Context, h *house, _ none) (authorityDocument, error) {
-	if h.authority == nil {
-		a, err := openAuthority(ctx, h.cfg, h.ledger)
-		if err != nil {
-			return authorityDocument{}, err
-		}
-		h.authority = a
-	}
-	return authorityDocument{schemaVersion, h.authority.Fingerprint(), stamp(h.authority.Expires()), string(h.authority.RootPEM())}, nil
-}
-
-func rotateAuthority(ctx context.Context, h *house, _ none) (authorityDocument, error) {
-	if h.server != nil {
-		return authorityDocument{}, &problem{status: statusCannot, err: errors.New("the server shows certificates of the old authority as long as it runs"), hint: "stop it, rotate, and start it again"}
-	}
-	a, err := pki.Renew(ctx, h.ledger, pki.Options{Names: authorityNames(h.cfg)})
-	if err != nil {
-		return authorityDocument{}, err
-	}
-	h.authority = a
-	return authority(ctx, h, none{})
-}
-
 // Status.
 
 type statusDocument struct {

@@ -255,7 +255,7 @@ func (s *server) openGateway() error {
 		return err
 	}
 	s.home = newHomeWatch(users, s.haToken, s.identity, s.emit, s.parts.log)
-	how := web.Config{Identity: s.identity, Log: s.parts.log, Ready: s.home.answers}
+	how := web.Config{Identity: s.identity, Log: s.parts.log, Ready: s.home.answers, Authority: s.trustPage()}
 	if s.clients != nil {
 		how.Certificates = nextCertificates{s}
 	}
@@ -589,7 +589,7 @@ func openAuthority(ctx context.Context, c *config.Config, l *ledger.Ledger) (*pk
 	var name *pki.NameError
 	if errors.As(err, &name) {
 		return nil, &problem{status: statusCannot, err: err,
-			hint: `"gatehouse ca rotate" makes a new one for the names of today; every device has to trust it anew`}
+			hint: `"gatehouse ca rotate --now" makes a new one for the names of today; every device has to trust it anew`}
 	}
 	return a, err
 }

@@ -102,6 +102,7 @@ const (
 	HADown            Kind = "ha-down"            // Home Assistant does not answer
 	HAUp              Kind = "ha-up"              // Home Assistant answers again
 	CertificateMade   Kind = "certificate-made"   // the local authority issued a certificate
+	AuthorityChanged  Kind = "authority-changed"  // the local authority's root was rotated, or a step towards it was taken
 	CertificateGot    Kind = "certificate-got"    // a public authority issued a certificate
 	CertificateFailed Kind = "certificate-failed" // no certificate could be had from a public authority
 	CertificateEnds   Kind = "certificate-ends"   // a certificate ends soon, and there is no other
@@ -163,6 +164,7 @@ var sentences = map[Kind]string{
 	HADown:            "Home Assistant does not answer",
 	HAUp:              "Home Assistant answers again",
 	CertificateMade:   "Certificate made",
+	AuthorityChanged:  "The local authority",
 	CertificateGot:    "Certificate got from a public authority",
 	CertificateFailed: "No certificate could be got",
 	CertificateEnds:   "A certificate ends and was not renewed",
@@ -192,7 +194,7 @@ func Kinds() []Kind {
 		PasskeyAdded, PasskeyCloned, TOTPChanged, RecoveryUsed, RecoveryRenewed,
 		HALogin, HALoginFailed, HAUserBound, OtherHAUser, TokenLearned, TokenRevoked,
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
-		HADown, HAUp, CertificateMade, CertificateGot, CertificateFailed, CertificateEnds, AddressChanged, AddressFailed, PublishingStarted,
+		HADown, HAUp, CertificateMade, AuthorityChanged, CertificateGot, CertificateFailed, CertificateEnds, AddressChanged, AddressFailed, PublishingStarted,
 		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
 		Wary, Spraying, BansOff, BansOn, RulesFailed, EventsLost, LogRepaired, LogBegun,
 	}
