@@ -29,11 +29,13 @@ export class Browser {
    * @param {{ name: string, root?: string, phone?: boolean, dark?: boolean, passkeys?: boolean, userAgent?: string }} options
    *   name is for messages; root is a PEM file to trust; without it nothing but the public roots is.
    *   userAgent is what an app's web view says instead. direct is for plain HTTP at localhost, which the line does not know.
+   *   to is the address where every name is, if not loopback.
+   *   locale is the language that the browser asks for.
    */
-  static async open({ name, root, phone = false, dark = false, passkeys = true, userAgent, direct = false }) {
+  static async open({ name, root, phone = false, dark = false, passkeys = true, userAgent, direct = false, to, locale = "en-US" }) {
     const home = mkdtempSync(join(tmpdir(), "gatehouse-browser-"));
     if (root) trust(home, root);
-    const line = await Line.open();
+    const line = await Line.open(to);
     const context = await chromium.launchPersistentContext(join(home, "profile"), {
       executablePath: chromiumPath,
       headless: true,
@@ -43,7 +45,7 @@ export class Browser {
       viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 900 },
       hasTouch: phone,
       colorScheme: dark ? "dark" : "light",
-      locale: "en-US",
+      locale,
       userAgent,
       serviceWorkers: "allow",
     });

@@ -41,6 +41,22 @@ export class Gatehouse {
     return gate;
   }
 
+  /** A gateway at home: the door lan alone, in the network that a lane leads to, as https://house.lan. */
+  static async atHome({ log, lane }) {
+    const gate = new Gatehouse({ log, dir: mkdtempSync(join(tmpdir(), "gatehouse-home-")) });
+    gate.config = join(gate.dir, "gatehouse.toml");
+    mkdirSync(join(gate.dir, "state"), { mode: 0o700 });
+    writeFileSync(gate.config, `[home]\nha_url = "http://127.0.0.1:1"\n\n[doors.lan]\nlisten = ":8443"\nnames = ["house.lan"]\n\n[state]\ndir = "${join(gate.dir, "state")}"\n`, { mode: 0o600 });
+    gate.within = lane.within;
+    gate.host = lane.house;
+    gate.args = ["serve", "--config", gate.config];
+    gate.url = "https://house.lan:8443";
+    await gate.#run(false);
+    gate.root = join(gate.dir, "root.pem");
+    writeFileSync(gate.root, (await gate.verb("ca", "export")).text);
+    return gate;
+  }
+
   constructor({ log, dir }) {
     this.dir = dir;
     this.log = log;
@@ -86,7 +102,8 @@ export class Gatehouse {
   async #run(wantsJSON) {
     this.ended = undefined;
     let out = "";
-    const child = spawn(binary, this.args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
+    const [program, ...args] = [...(this.within ?? []), binary, ...this.args];
+    const child = spawn(program, args, { env: this.env, stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     const log = createWriteStream(this.log, { flags: "a" });
     child.stderr.pipe(log, { end: false });
@@ -113,7 +130,7 @@ export class Gatehouse {
     const { connect } = await import("node:net");
     const { port } = new URL(this.url);
     return new Promise((done) => {
-      const socket = connect(Number(port), "127.0.0.1", () => {
+      const socket = connect(Number(port), this.host ?? "127.0.0.1", () => {
         socket.destroy();
         done(true);
       }).on("error", () => done(false));

@@ -1,10 +1,11 @@
-// A browser's line to the world: a proxy that knows CONNECT alone, leads every name to loopback
-// and can be cut and mended. TLS passes through it untouched.
+// A browser's line to the world: a proxy that knows CONNECT alone, leads every name to one address,
+// loopback unless another is said, and can be cut and mended. TLS passes through it untouched.
 import { createServer, connect } from "node:net";
 
 export class Line {
-  static async open() {
+  static async open(to = "127.0.0.1") {
     const line = new Line();
+    line.to = to;
     line.server = createServer((near) => line.#join(near));
     await new Promise((done, fail) => line.server.once("error", fail).listen(0, "127.0.0.1", done));
     line.address = `127.0.0.1:${line.server.address().port}`;
@@ -43,7 +44,7 @@ export class Line {
       near.pause();
       const port = /^CONNECT [^ :]+:(\d+) HTTP/.exec(head)?.[1];
       if (!port) return near.end("HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
-      const far = connect(Number(port), "127.0.0.1", () => {
+      const far = connect(Number(port), this.to, () => {
         near.write("HTTP/1.1 200 OK\r\n\r\n");
         far.write(Buffer.from(head.slice(end + 4), "latin1"));
         near.pipe(far);

@@ -10,6 +10,7 @@ import { appsAsk, ourPages, standIns } from "./looks.mjs";
 import { backup, doubleTalk, officialClient, streams } from "./program.mjs";
 import { throughSSH } from "./ssh.mjs";
 import { stranger } from "./stranger.mjs";
+import { deviceTrusts } from "./trust.mjs";
 
 /** The walks through the demonstration home. */
 export async function demo(house) {
@@ -19,6 +20,7 @@ export async function demo(house) {
     await ourPages(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-looks.log") }), title: "demo" });
     await appsAsk(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-apps.log") }), title: "demo" });
     await standIns(house);
+    await deviceTrusts(house);
     await throughSSH(house, { start: () => Gatehouse.demo({ log: join(house.out, "demo-ssh.log") }), home: new DemoHome(), frontend: demoFrontend, title: "demo" });
     const at = { home: new DemoHome(), gate, frontend: demoFrontend, title: "demo" };
     const owner = await ownersFirstDay(house, at);

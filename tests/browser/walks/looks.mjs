@@ -13,7 +13,7 @@ import * as pages from "../lib/pages.mjs";
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** On a phone and at a desk, by day and by night: [phone, dark]. */
-const views = [[true, false], [true, true], [false, false], [false, true]];
+export const views = [[true, false], [true, true], [false, false], [false, true]];
 
 /** start makes a fresh gate: the walk uses its owner's link up. */
 export async function ourPages(house, { start, title }) {
@@ -194,21 +194,21 @@ async function smallHome(done) {
 }
 
 /** Judges the page that is shown in every view, or in some. */
-export async function judgeEverywhere(browser, what, out, where = views) {
+export async function judgeEverywhere(browser, what, out, where = views, asks) {
   const { page } = browser;
   const size = page.viewportSize();
   for (const [phone, dark] of where) {
     await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 900 });
     await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
     await until("the colours have changed", () => page.evaluate(() => !document.getAnimations().some((a) => a instanceof CSSTransition)));
-    await judgePage(browser, { what, dark, phone, out });
+    await judgePage(browser, { what, dark, phone, out, asks });
   }
   await page.setViewportSize(size);
   await page.emulateMedia({ colorScheme: null });
 }
 
 /** Judges the page that is shown: axe's serious rules, nothing wider than the screen, the wanted colours, targets large enough. */
-async function judgePage({ page, log }, { what, dark, phone, out }) {
+async function judgePage({ page, log }, { what, dark, phone, out, asks }) {
   const width = phone ? 390 : 1280;
   await page.screenshot({ path: join(out, `looks-${what.replace(/[^a-z]+/g, "-")}-${phone ? "phone" : "desk"}-${dark ? "dark" : "light"}.png`), fullPage: true });
   await page.evaluate(axe);
@@ -225,6 +225,7 @@ async function judgePage({ page, log }, { what, dark, phone, out }) {
     small: [...document.querySelectorAll("button, input:not([type=hidden]), select, summary")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 40 && !["checkbox", "radio"].includes(e.type)).map((e) => e.outerHTML.slice(0, 80)),
     foreign: performance.getEntriesByType("resource").map((e) => e.name).filter((name) => !name.startsWith(location.origin)),
   }));
+  page_.foreign = page_.foreign.filter((name) => !asks || !name.endsWith(asks));
   expect(page_.scroll <= width, `${what}: ${page_.scroll} pixels wide on ${width}`);
   const [r, g, b] = page_.background.match(/[\d.]+/g).map(Number);
   expect((r + g + b) / 3 < 128 === dark, `${what}: the background is ${page_.background} in the ${dark ? "dark" : "light"}`);
