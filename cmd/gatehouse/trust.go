@@ -77,6 +77,9 @@ func (s *server) issuer(d *openDoor, host string) web.Issuer {
 	if s.authority.Root().Made(chain[0]) {
 		return web.IssuerOwn
 	}
+	if !isLogged(chain[0]) || s.cfg.Certificates.IssuerRoot != "" {
+		return web.IssuerOther // this machine may trust somebody whom no telephone does
+	}
 	between := x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)

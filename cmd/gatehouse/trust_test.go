@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -86,7 +87,9 @@ func (l *lounge) publicCertificate(name string) (root, certificate, key string) 
 		return c, k
 	}
 	ca, caKey := make(&x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Everybody's"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
-	leaf, leafKey := make(&x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, ca, caKey)
+	leaf, leafKey := make(&x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{name},
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 2}, Value: []byte{4, 0}}}, // says that it is logged
+		ExtKeyUsage:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, ca, caKey)
 	der, err := x509.MarshalPKCS8PrivateKey(leafKey)
 	if err != nil {
 		l.t.Fatal(err)

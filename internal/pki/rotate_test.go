@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"gatehouse/internal/ledger"
 )
@@ -154,6 +156,34 @@ func TestRenewalDropsNoConnection(t *testing.T) {
 	}
 	echoes(t, live)
 	echoes(t, after)
+}
+
+// A certificate is made anew in good time though nobody visits, and never lives for more
+// than 397 days.
+func TestRenewedWithoutAVisitor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root, key, err := newRoot([]string{"house.test"}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &Authority{root: root, key: key, now: time.Now}
+		var ends []time.Time
+		a.Watch(func(_ []string, until time.Time) {
+			if life := until.Sub(time.Now()); life > 397*24*time.Hour {
+				t.Errorf("it lives for %s", life)
+			}
+			ends = append(ends, until)
+		})
+		a.GetCertificate([]string{"house.test"}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*365*24*time.Hour)
+		defer cancel()
+		if err := a.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if len(ends) != 3 { // at the start, and twice in two years
+			t.Errorf("it was made %d times: %v", len(ends), ends)
+		}
+	})
 }
 
 // Neither root's key is on the disk in the clear, in any form that it has in memory.

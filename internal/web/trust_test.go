@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -164,6 +165,11 @@ func TestTrustPage(t *testing.T) {
 		}
 		if want := strings.ToUpper(hex.EncodeToString(sum[:])); shown.String() != want {
 			t.Errorf("%s: the fingerprint is %s, want %s", lang, shown.String(), want)
+		}
+		picture, err := pictureOf(inPlain + pathTrust)
+		h.must(err)
+		if !strings.Contains(html.UnescapeString(w.Body.String()), `src="`+picture+`"`) {
+			t.Errorf("%s: the picture leads elsewhere", lang)
 		}
 		if bytes.Contains(w.Body.Bytes(), []byte("alert(1)")) {
 			t.Errorf("%s: what the visitor says stands in the page", lang)
