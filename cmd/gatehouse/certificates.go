@@ -196,10 +196,13 @@ func wrongToken(of string) error {
 		hint: "the providers are " + strings.Join(zone.Providers(), ", ") + "; the issuers zerossl and those of the configuration"}
 }
 
-// again has the next try made now.
+// again has the next try made now, and a certificate's files looked at.
 func again(ctx context.Context, h *house, _ none) (done, error) {
 	if h.server == nil {
 		return allDone(), nil
+	}
+	if h.server.file != nil {
+		h.server.file.look(time.Now())
 	}
 	var errs []error
 	if h.server.public != nil {
@@ -234,7 +237,7 @@ func listCertificates(_ context.Context, h *house, _ none) (certificatesDocument
 		return doc, &problem{status: statusCannot, err: errors.New("the gateway is not running"), hint: `start it: "gatehouse serve", or its service`}
 	}
 	for _, e := range h.server.endings() {
-		row := certificateRow{Name: e.what, Until: stamp(e.until), Why: e.why}
+		row := certificateRow{Name: e.what, Until: stamp(e.until), Why: e.why, Hint: e.hint}
 		if s := e.state; s != nil {
 			row = certificateRow{s.Name, s.Issuer, stamp(s.Until), stamp(s.Renew), s.Why, s.Hint, stamp(s.NextTry)}
 		}

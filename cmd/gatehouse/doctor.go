@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -188,30 +189,37 @@ func (h *house) examineCertificates() []diagnosis {
 		}
 		return []diagnosis{d}
 	}
-	d := diagnosis{ID: "certificate", Title: "The certificate is good for " + h.cfg.Home.Name, Result: good}
-	loaded, err := pki.LoadFile(c.Certificate, c.Key, time.Now())
-	if err == nil {
-		err = loaded.Leaf.VerifyHostname(h.cfg.Home.Name)
+	return []diagnosis{h.examineFiles()}
+}
+
+// examineFiles looks at the certificate that is in files: as the gateway shows it, where it
+// runs.
+func (h *house) examineFiles() diagnosis {
+	c, d := h.cfg.Certificates, diagnosis{ID: "certificate", Title: "The certificate in files is good", Result: good}
+	if h.cfg.Doors.HTTPS != nil {
+		d.Title = "The certificate is good for " + h.cfg.Home.Name
 	}
-	var shown error
-	if h.server != nil {
-		for _, f := range h.server.files {
-			shown = errors.Join(shown, f.trouble())
-		}
+	var shown *tls.Certificate
+	var err error
+	if h.server != nil && h.server.file != nil {
+		shown = h.server.file.shown.Load()
+		d.Detail, d.Hint = h.server.file.trouble()
+	} else if shown, err = pki.LoadFile(c.Certificate, c.Key, time.Now()); err == nil && h.cfg.Doors.HTTPS != nil {
+		err = shown.Leaf.VerifyHostname(h.cfg.Home.Name)
 	}
 	switch {
-	case shown != nil:
-		d.Result, d.Detail, d.Hint = bad, "its files changed and cannot be used; the one before is shown: "+shown.Error(), "put a certificate and its own key there, readable by the gateway"
+	case d.Detail != "":
+		d.Result = bad
 	case errors.Is(err, fs.ErrPermission):
 		d.Result, d.Detail, d.Hint = unknown, err.Error(), "run this as root"
 	case err != nil:
 		d.Result, d.Detail, d.Hint = bad, err.Error(), "see [certificates] in the configuration"
-	case time.Until(loaded.Leaf.NotAfter) < soon:
-		d.Result, d.Detail, d.Hint = bad, "it ends "+ago(stamp(loaded.Leaf.NotAfter)), "see why it was not renewed"
+	case time.Until(shown.Leaf.NotAfter) < soon:
+		d.Result, d.Detail, d.Hint = bad, "it ends "+ago(stamp(shown.Leaf.NotAfter)), "see why it was not renewed"
 	default:
-		d.Detail = "until " + stamp(loaded.Leaf.NotAfter)
+		d.Detail = "until " + stamp(shown.Leaf.NotAfter)
 	}
-	return []diagnosis{d}
+	return d
 }
 
 // examineIssued looks at the certificates that are got from public authorities.

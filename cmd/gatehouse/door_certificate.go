@@ -41,6 +41,8 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) error
 		if s.public != nil {
 			how.Ready = func(name string) bool { return s.public.Certificate(name) != nil }
 			open.notYet = func() (why, hint string) { return s.public.Why(name) }
+		} else if s.file != nil {
+			how.Ready, open.notYet = s.file.ready, s.file.closed
 		}
 		door, err := https.ListenCertificates(how, clients.Pool())
 		if err != nil {

@@ -20,7 +20,7 @@ type ending struct {
 	kind         string // public, file, client or root
 	since, until time.Time
 	state        *acme.State // of one that we get ourselves
-	why          string      // something is wrong with it; empty where nothing is
+	why, hint    string      // something is wrong with it; empty where nothing is
 }
 
 // endings are those of all certificates that have one worth a warning.
@@ -31,12 +31,12 @@ func (s *server) endings() []ending {
 			all = append(all, ending{what: state.Name, kind: "public", since: state.Since, until: state.Until, state: &state})
 		}
 	}
-	for _, f := range s.files {
-		leaf := f.now().Leaf
-		e := ending{what: f.certificate, kind: "file", since: leaf.NotBefore, until: leaf.NotAfter}
-		if err := f.trouble(); err != nil {
-			e.why = "its files changed and cannot be used; the one before is shown: " + err.Error()
+	if f := s.file; f != nil {
+		e := ending{what: f.certificate, kind: "file"}
+		if c := f.shown.Load(); c != nil {
+			e.since, e.until = c.Leaf.NotBefore, c.Leaf.NotAfter
 		}
+		e.why, e.hint = f.trouble()
 		all = append(all, e)
 	}
 	if s.clients != nil {

@@ -52,7 +52,8 @@ func TestEndingIsToldEverywhere(t *testing.T) {
 	leaf := &x509.Certificate{NotBefore: until.AddDate(-1, 0, 0), NotAfter: until}
 	for days, told := range map[int]bool{6: true, 100: false} {
 		leaf.NotAfter = now.Add(time.Duration(days) * 24 * time.Hour)
-		s.files = []*fileCertificate{{certificate: "/etc/x.pem", looked: now, loaded: &tls.Certificate{Leaf: leaf}}}
+		s.file = &fileCertificate{certificate: "/etc/x.pem"}
+		s.file.shown.Store(&tls.Certificate{Leaf: leaf})
 		doc, err := status(t.Context(), s.house, none{})
 		if err != nil {
 			t.Fatal(err)

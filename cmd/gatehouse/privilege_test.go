@@ -292,6 +292,16 @@ func TestServeActsAsOwner(t *testing.T) {
 	if out, err := program(t, "people", "add", "Anna", "--config", file).CombinedOutput(); err != nil {
 		t.Errorf("a verb: %v\n%s", err, out)
 	}
+	// What was read at the start is shown; that a renewal could not be is said now.
+	out, err := program(t, "certificates", "--config", file).CombinedOutput()
+	if err != nil {
+		t.Errorf("certificates: %v\n%s", err, out)
+	}
+	for _, want := range []string{"the one before is still shown", "the gateway runs as " + userName(nobody)} {
+		if bytes.Contains(out, []byte(want)) != (os.Geteuid() == 0) {
+			t.Errorf("%q is said or not:\n%s", want, out)
+		}
+	}
 	stop()
 	for _, want := range []string{" belongs to " + userName(nobody) + ": the gateway runs as that user from here on", userName(nobody) + " may not read " + key} {
 		if strings.Contains(said.String(), want) != (os.Geteuid() == 0) {

@@ -56,11 +56,11 @@ type server struct {
 	filter    *filter.Filter
 	offload   *offload // nil where the kernel does not help
 	authority *pki.Authority
-	clients   *pki.Clients       // nil where no door asks for a client certificate
-	public    *acme.Manager      // nil where no public authority is asked
-	ddns      *ddns.Keeper       // nil where no addresses are kept
-	http01    net.Listener       // for the challenge "http"; nil without it
-	files     []*fileCertificate // those that are shown
+	clients   *pki.Clients     // nil where no door asks for a client certificate
+	public    *acme.Manager    // nil where no public authority is asked
+	ddns      *ddns.Keeper     // nil where no addresses are kept
+	http01    net.Listener     // for the challenge "http"; nil without it
+	file      *fileCertificate // what the configuration names; nil where it names none
 	trust     *publicTrust
 	home      *homeWatch
 	identity  *identity.Identity
@@ -338,6 +338,9 @@ func (s *server) run(ctx context.Context) error {
 	if s.ddns != nil {
 		group.Go(func() error { return s.ddns.Run(ctx) })
 	}
+	if s.file != nil {
+		group.Go(func() error { return s.file.run(ctx) })
+	}
 	if s.http01 != nil {
 		group.Go(func() error { return s.public.ServeHTTP01(ctx, s.http01) })
 	}
@@ -498,6 +501,8 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 		if s.public != nil {
 			how.Proof, how.Ready = s.public.Proof, func(name string) bool { return s.public.Certificate(name) != nil }
 			open.notYet = func() (why, hint string) { return s.public.Why(name) }
+		} else if s.file != nil {
+			how.Ready, open.notYet = s.file.ready, s.file.closed
 		}
 		door, err := https.Listen(how)
 		if err != nil {
@@ -513,13 +518,8 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 func (s *server) openLAN(d *config.LAN) error {
 	names := lanNames(s.cfg)
 	get := s.authority.GetCertificate(localNames(s.cfg), s.links.Addrs)
-	if c := s.cfg.Certificates; c.Certificate != "" {
-		if file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log); err == nil {
-			get = file.before(get)
-			s.files = append(s.files, file)
-		} else {
-			s.parts.log.Warn("the door lan shows the local authority's certificate alone", "error", err)
-		}
+	if file := s.certificateFile(); file != nil {
+		get = file.before(get)
 	}
 	if s.public != nil {
 		get = publicFirst(s.public, s.cfg.Home.Name, get)
@@ -534,20 +534,30 @@ func (s *server) openLAN(d *config.LAN) error {
 	return nil
 }
 
+// certificateFile is the certificate that the configuration names the files of, as they are
+// now; nil where it names none.
+func (s *server) certificateFile() *fileCertificate {
+	c := s.cfg.Certificates
+	if c.Certificate == "" || s.file != nil {
+		return s.file
+	}
+	s.file = &fileCertificate{certificate: c.Certificate, key: c.Key, log: s.parts.log,
+		lasting: func(why string) { s.emit(event.Event{Kind: event.CertificateFailed, Detail: why}) }}
+	if s.cfg.Doors.HTTPS != nil {
+		s.file.name = s.cfg.Home.Name
+	}
+	s.file.look(time.Now())
+	return s.file
+}
+
 // certificate returns what shows a certificate for the home's name, or why there is none.
 func (s *server) certificate(name string) (pki.GetCertificate, string) {
 	c := s.cfg.Certificates
 	switch {
 	case c.Certificate != "":
-		file, err := newFileCertificate(c.Certificate, c.Key, s.parts.log)
-		if err != nil {
-			return nil, err.Error()
-		}
-		if err := file.covers(name); err != nil {
-			return nil, fmt.Sprintf("%s: %v", c.Certificate, err)
-		}
-		if !slices.ContainsFunc(s.files, func(f *fileCertificate) bool { return f.certificate == c.Certificate }) {
-			s.files = append(s.files, file)
+		file := s.certificateFile()
+		if why, _ := file.closed(); why != "" && s.cfg.Doors.LAN == nil {
+			return nil, why // nobody would come in: better not to start
 		}
 		return file.get, ""
 	case s.public != nil:
@@ -689,97 +699,4 @@ func (t *tally) into(all map[string]uint64) {
 	for what, n := range t.n {
 		all[what] += n
 	}
-}
-
-// fileCertificate is a certificate that somebody else renews in its files. It is
-// read again when they change; one that cannot be read leaves the old one in place.
-type fileCertificate struct {
-	certificate, key string
-	log              *slog.Logger
-
-	mu     sync.Mutex
-	looked time.Time
-	stamps [2]time.Time // when the files were last written
-	loaded *tls.Certificate
-	wrong  error // why what the files are now is not shown; nil where it is
-}
-
-// lookEvery is how often the files are looked at.
-const lookEvery = time.Minute
-
-func newFileCertificate(certificate, key string, log *slog.Logger) (*fileCertificate, error) {
-	f := &fileCertificate{certificate: certificate, key: key, log: log}
-	stamps, err := f.written()
-	if err != nil {
-		return nil, err
-	}
-	loaded, err := pki.LoadFile(certificate, key, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	f.looked, f.stamps, f.loaded = time.Now(), stamps, loaded
-	return f, nil
-}
-
-func (f *fileCertificate) written() (at [2]time.Time, err error) {
-	for i, name := range []string{f.certificate, f.key} {
-		info, err := os.Stat(name)
-		if err != nil {
-			return at, fmt.Errorf("load certificate: %w", err)
-		}
-		at[i] = info.ModTime()
-	}
-	return at, nil
-}
-
-// covers reports whether the certificate is for a name.
-func (f *fileCertificate) covers(name string) error { return f.now().Leaf.VerifyHostname(name) }
-
-func (f *fileCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.now(), nil }
-
-// before shows the certificate to whoever asks for a name of its own, and others what next returns.
-func (f *fileCertificate) before(next pki.GetCertificate) pki.GetCertificate {
-	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return pki.WithFile(f.now(), next)(hello)
-	}
-}
-
-// now returns the certificate as the files have it.
-func (f *fileCertificate) now() *tls.Certificate {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if now := time.Now(); now.Sub(f.looked) >= lookEvery {
-		f.looked = now
-		f.reload(now)
-	}
-	return f.loaded
-}
-
-// trouble is why what the files are now is not shown; nil where it is.
-func (f *fileCertificate) trouble() error {
-	f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.wrong
-}
-
-func (f *fileCertificate) reload(now time.Time) {
-	stamps, err := f.written()
-	if err == nil && stamps == f.stamps {
-		f.wrong = nil
-		return
-	}
-	var fresh *tls.Certificate
-	if err == nil {
-		fresh, err = pki.LoadFile(f.certificate, f.key, now)
-	}
-	if err != nil {
-		if f.wrong == nil || f.wrong.Error() != err.Error() {
-			f.log.Error("the certificate's files changed and cannot be used; the one before is still shown", "error", err)
-		}
-		f.wrong = err
-		return
-	}
-	f.stamps, f.loaded, f.wrong = stamps, fresh, nil
-	f.log.Info("certificate read again", "file", f.certificate, "until", stamp(fresh.Leaf.NotAfter))
 }

@@ -34,17 +34,17 @@ import (
 
 // issuer makes certificates, as somebody else does whose files we are given.
 type issuer struct {
-	t    *testing.T
-	root *x509.Certificate
-	key  *ecdsa.PrivateKey
-	n    int64
+	t      *testing.T
+	root   *x509.Certificate
+	secret *ecdsa.PrivateKey
+	n      int64
 }
 
 func newIssuer(t *testing.T) *issuer {
 	t.Helper()
 	i := &issuer{t: t}
-	i.key = i.newKey()
-	i.root = i.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "A root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, &i.key.PublicKey)
+	i.secret = i.newKey()
+	i.root = i.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "A root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, &i.secret.PublicKey)
 	return i
 }
 
@@ -74,7 +74,7 @@ func (i *issuer) sign(c *x509.Certificate, public *ecdsa.PublicKey) *x509.Certif
 	if parent == nil {
 		parent = c
 	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, i.key)
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, i.secret)
 	i.must(err)
 	cert, err := x509.ParseCertificate(der)
 	i.must(err)
@@ -111,7 +111,7 @@ func TestFilesAreReadAgainWithoutDroppingAnything(t *testing.T) {
 		t.Helper()
 		for name, data := range map[string][]byte{"fullchain": cert, "privkey": key} {
 			i.must(os.WriteFile(filepath.Join(dir, name+version), data, 0o600))
-			i.must(os.Chtimes(filepath.Join(dir, name+version), time.Time{}, time.Now().Add(time.Duration(i.n)*time.Second)))
+			i.must(os.Chtimes(filepath.Join(dir, name+version), time.Time{}, time.Unix(1_700_000_000, 0))) // all alike
 		}
 	}
 	link := func(name, version string) {
@@ -149,13 +149,7 @@ func TestFilesAreReadAgainWithoutDroppingAnything(t *testing.T) {
 			t.Errorf("it answers %s", answer.Status)
 		}
 	}
-	later := func() { // a minute has passed
-		for _, f := range s.files {
-			f.mu.Lock()
-			f.looked = time.Time{}
-			f.mu.Unlock()
-		}
-	}
+	later := func() { s.file.look(time.Now()) } // a minute has passed
 	first, serial := shown()
 	asks(first)
 
@@ -186,6 +180,7 @@ func TestFilesAreReadAgainWithoutDroppingAnything(t *testing.T) {
 			_, k := i.files("x", time.Time{})
 			return c, k
 		},
+		"6": func() ([]byte, []byte) { return i.files("other.home.arpa", time.Time{}) },
 	} {
 		cert, key = broken()
 		write(version, cert, key)

@@ -104,7 +104,7 @@ const (
 	CertificateMade   Kind = "certificate-made"   // the local authority issued a certificate
 	AuthorityChanged  Kind = "authority-changed"  // the local authority's root was rotated, or a step towards it was taken
 	CertificateGot    Kind = "certificate-got"    // a public authority issued a certificate
-	CertificateFailed Kind = "certificate-failed" // no certificate could be had from a public authority
+	CertificateFailed Kind = "certificate-failed" // no certificate could be had from a public authority, or of files
 	CertificateEnds   Kind = "certificate-ends"   // a certificate ends soon, and there is no other
 	AddressChanged    Kind = "address-changed"    // the home's name leads to another address
 	AddressFailed     Kind = "address-failed"     // the home's name does not follow the home, for a while now

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -66,9 +67,25 @@ func IntermediateConfig(get GetCertificate) *tls.Config {
 // LoadFile reads a certificate of another authority and its key from PEM files. One
 // that has run out, is not yet good or is for no host name is an error.
 func LoadFile(certificate, key string, now time.Time) (*tls.Certificate, error) {
-	c, err := tls.LoadX509KeyPair(certificate, key)
+	var text [2][]byte
+	for i, name := range []string{certificate, key} {
+		var err error
+		if text[i], err = os.ReadFile(name); err != nil {
+			return nil, fmt.Errorf("load certificate: %w", err)
+		}
+	}
+	c, err := ReadPair(text[0], text[1], now)
 	if err != nil {
 		return nil, fmt.Errorf("load certificate %s: %w", certificate, err)
+	}
+	return c, nil
+}
+
+// ReadPair is LoadFile for what the files hold.
+func ReadPair(certificate, key []byte, now time.Time) (*tls.Certificate, error) {
+	c, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case now.After(c.Leaf.NotAfter):
@@ -79,7 +96,7 @@ func LoadFile(certificate, key string, now time.Time) (*tls.Certificate, error) 
 		err = errors.New("it is for no host name")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load certificate %s: %w", certificate, err)
+		return nil, err
 	}
 	return &c, nil
 }
