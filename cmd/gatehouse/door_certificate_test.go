@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -60,6 +61,12 @@ func (h *certificateHouse) must(err error) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+// trustOnly has curl trust a root, and no other.
+func (h *certificateHouse) trustOnly(der []byte) {
+	h.t.Helper()
+	h.must(os.WriteFile(h.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
 
 // port is the port of the door https, or of the one for certificates.

@@ -262,7 +262,7 @@ func TestHSTSIsSaidOnceAndByTheDoorHTTPSAlone(t *testing.T) {
 		c.Certificates.Certificate, c.Certificates.Key = filepath.Join(dir, "cert"), filepath.Join(dir, "key")
 	})
 	h.trust.roots = func() (*x509.CertPool, error) { return i.pool(), nil }
-	h.must(os.WriteFile(h.root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.root.Raw}), 0o600))
+	h.trustOnly(i.root.Raw)
 	device := h.invite(365, false).curl()
 	said := func(of, path string, more ...string) (all []string) {
 		t.Helper()
@@ -331,6 +331,41 @@ func TestTLSByChoice(t *testing.T) {
 				t.Errorf("%s, TLS %s: %d", policy, version, status)
 			}
 		}
+	}
+}
+
+// OpenSSL agrees with the doors on X25519 and P-256, on the post-quantum exchange where it has
+// that, and on nothing else; it resumes a session by its ticket.
+func TestOpenSSLAgrees(t *testing.T) {
+	h := newCertificateHouse(t)
+	openssl := func(args ...string) (said string, ok bool) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "openssl", args...)
+		cmd.Stdin = strings.NewReader("GET /_gatehouse/auth/static/shield.svg HTTP/1.1\r\nHost: " + certificateName + ":" + h.port("") + "\r\nConnection: close\r\n\r\n")
+		text, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatalf("openssl (apt-get install openssl): %v", err)
+		}
+		return string(text), err == nil
+	}
+	dial := []string{"s_client", "-connect", "127.0.0.1:" + h.port(""), "-servername", certificateName, "-CAfile", h.root, "-verify_return_error", "-ign_eof"}
+	groups := map[string]string{"X25519": "Temp Key: X25519", "P-256": "Temp Key: ECDH, prime256v1", "P-384": "", "P-521": "", "X448": ""}
+	if has, _ := openssl("list", "-kem-algorithms"); strings.Contains(has, "X25519MLKEM768") { // since 3.5
+		groups["X25519MLKEM768"] = "X25519MLKEM768"
+	}
+	for group, want := range groups {
+		said, ok := openssl(append(dial, "-groups", group)...)
+		if ok != (want != "") || !strings.Contains(said, want) || ok && !strings.Contains(said, "Verify return code: 0 (ok)") {
+			t.Errorf("%s: %s", group, said)
+		}
+	}
+	ticket := filepath.Join(h.dir, "ticket")
+	if said, ok := openssl(append(dial, "-sess_out", ticket)...); !ok || !strings.Contains(said, "New, TLSv1.3") {
+		t.Fatalf("the first: %s", said)
+	}
+	if said, ok := openssl(append(dial, "-sess_in", ticket)...); !ok || !strings.Contains(said, "Reused, TLSv1.3") {
+		t.Errorf("resumed: %s", said)
 	}
 }
 

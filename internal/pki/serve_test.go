@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -102,13 +103,24 @@ func TestTicketsAreForOneNameAndDoor(t *testing.T) {
 }
 
 // The keys of tickets change every day, and the old ones are forgotten: whoever takes the
-// machine resumes nothing that was said more than a week ago.
+// machine resumes nothing that was said more than a week ago. What is open goes on.
 func TestTicketKeysAreForgotten(t *testing.T) {
 	a, _, start := open(t, "house.test")
-	at := *start
+	var clock atomic.Int64
+	clock.Store(start.UnixNano())
 	door := ServerConfig(a.GetCertificate([]string{"house.test"}, nil))
-	door.Time = func() time.Time { return at }
+	door.Time = func() time.Time { return time.Unix(0, clock.Load()) }
 	cache := &remembers{}
+	near, far := pair(t)
+	go func() {
+		c := tls.Server(far, door)
+		_, _ = io.Copy(c, c)
+		_ = far.Close()
+	}()
+	open := tls.Client(near, &tls.Config{InsecureSkipVerify: true, ServerName: "house.test", Time: door.Time})
+	if err := open.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	var tickets [][]byte
 	for range 10 { // days
 		if _, err := speak(t, door, &tls.Config{InsecureSkipVerify: true, ServerName: "house.test", ClientSessionCache: cache, Time: door.Time}); err != nil {
@@ -119,9 +131,16 @@ func TestTicketKeysAreForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		tickets = append(tickets, slices.Clone(ticket))
-		at = at.Add(25 * time.Hour)
+		echo := make([]byte, 1)
+		if _, err := open.Write([]byte(".")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(open, echo); err != nil {
+			t.Fatalf("the connection of the first day, on day %d: %v", len(tickets), err)
+		}
+		clock.Add(int64(25 * time.Hour))
 	}
-	at = at.Add(-25 * time.Hour)
+	clock.Add(-int64(25 * time.Hour))
 	for day, ticket := range tickets {
 		session, err := door.DecryptTicket(ticket, tls.ConnectionState{})
 		if readable := session != nil; err != nil || readable != (len(tickets)-1-day <= 6) {
