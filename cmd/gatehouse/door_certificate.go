@@ -7,6 +7,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/door/https"
+	"gatehouse/internal/event"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/pki"
 	"gatehouse/internal/policy"
@@ -21,19 +22,21 @@ const clientDays = 365
 // to install it first.
 const keepReplaced = 7 * 24 * time.Hour
 
-// openCertificateDoor opens the port, where the configuration has one. That it cannot be had
-// closes it alone.
-func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) error {
+// openCertificateDoor opens the port, where the configuration has one. That it cannot be had,
+// or the authority of its certificates cannot be read, closes it alone.
+func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) {
 	if d.CertificateListen == "" {
-		return nil
+		return
 	}
-	clients, err := pki.OpenClients(ctx, s.parts.ledger, nil)
-	if err != nil {
-		return err
-	}
-	s.clients = clients
 	name := s.cfg.Home.Name
 	open := openDoor{name: policy.HTTPS, of: "certificates", listen: d.CertificateListen}
+	clients, err := pki.OpenClients(ctx, s.parts.ledger, nil)
+	if err != nil {
+		open.why, open.hint = err.Error(), "restore the ledger from a backup; the other doors do without"
+		s.doors = append(s.doors, open)
+		return
+	}
+	s.clients = clients
 	get, why := s.certificate(name)
 	if why == "" {
 		how := https.Config{Listen: d.CertificateListen, Names: []string{name}, PublicPort: d.CertificatePort, TLS: s.tlsOf(get),
@@ -62,7 +65,6 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) error
 	}
 	open.why = why
 	s.doors = append(s.doors, open)
-	return nil
 }
 
 // nextCertificates makes the next certificate of a device, for web.
@@ -78,6 +80,12 @@ func (n nextCertificates) Next(ctx context.Context, d identity.Device, password 
 	if err := n.s.identity.ReplaceKey(ctx, d.ID, key, time.Now().Add(keepReplaced)); err != nil {
 		return nil, fmt.Errorf("keep the next certificate: %w", err)
 	}
+	made := event.Event{Kind: event.CertificateMade, Person: d.PersonName, Device: d.ID, Door: string(policy.HTTPS),
+		Detail: "the next client certificate of " + clientName(d.PersonName, d.Name) + " until " + stamp(file.Expires)}
+	if v, ok := identity.VisitFrom(ctx); ok {
+		made.Addr = v.Addr.String()
+	}
+	n.s.emit(made)
 	return file.PKCS12, nil
 }
 

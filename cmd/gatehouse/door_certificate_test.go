@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http/httptest"
 	"net/netip"
@@ -20,6 +21,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/event"
 	"gatehouse/internal/ha/hatest"
 	"gatehouse/internal/identity"
 	"gatehouse/internal/ledger"
@@ -312,6 +314,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if status, _ := h.curl("certificates", path, append(f.curl(), "-H", "Origin: https://evil.example", "-d", "password=correct-horse")...); status != 403 {
 		t.Errorf("by another site's page: %d", status)
 	}
+	made := h.parts.events.Totals().Events[event.CertificateMade]
 	status, data := h.curl("certificates", path, append(f.curl(), "-H", origin, "-d", "password=correct-horse")...)
 	if status != 200 {
 		t.Fatalf("the next one: %d %s", status, data)
@@ -322,6 +325,9 @@ func TestCertificateIsRenewed(t *testing.T) {
 		if status, _ := h.curl("certificates", "/", c.curl()...); status != 200 {
 			t.Errorf("answered %d", status)
 		}
+	}
+	if n := h.parts.events.Totals().Events[event.CertificateMade] - made; n != 1 {
+		t.Errorf("it was taken down %d times", n)
 	}
 	if who, ok := h.identity.KeyHolder(policy.Key{Kind: identity.KindCertificate, ID: pki.KeyID(next.pair(t).Leaf)}); !ok || who.Device != f.device {
 		t.Errorf("it is %+v's, %t", who, ok)
@@ -355,5 +361,69 @@ func TestCertificatesThatAreNotMade(t *testing.T) {
 			t.Errorf("the password %q", p)
 		}
 		seen[p] = true
+	}
+}
+
+// Devices with the same name are told of apart, and a device whose certificate was renewed is
+// not told of the old one's end.
+func TestOneEndingForADevice(t *testing.T) {
+	h := newCertificateHouse(t)
+	h.invite(10, false)
+	h.invite(10, false)
+	all := h.clientEndings()
+	if len(all) != 2 || all[0].what == all[1].what {
+		t.Fatalf("%+v", all)
+	}
+	said := map[string]bool{}
+	for range 2 { // an hour, and the next
+		for _, e := range all {
+			days, near := nearness(e, time.Now().AddDate(0, 0, 9))
+			told, err := tellOnce(t.Context(), h.parts.ledger, e, days)
+			h.must(err)
+			if !near || told == said[e.what] {
+				t.Errorf("%+v: near %t, told %t, after %t", e, near, told, said[e.what])
+			}
+			said[e.what] = true
+		}
+	}
+	k := h.identity.Keys(identity.KindCertificate)[0]
+	_, err := nextCertificates{h.server}.Next(t.Context(), k.Device, "correct-horse")
+	h.must(err)
+	all = h.clientEndings()
+	if len(all) != 2 || len(h.identity.Keys(identity.KindCertificate)) != 3 {
+		t.Fatalf("%+v", all)
+	}
+	for _, e := range all {
+		_, near := nearness(e, time.Now().AddDate(0, 0, 9))
+		if renewed := strings.Contains(e.what, k.Device.ID); near == renewed {
+			t.Errorf("%+v: near %t", e, near)
+		}
+	}
+}
+
+// An authority of client certificates that cannot be read closes its own port and no other.
+func TestClientAuthorityThatCannotBeRead(t *testing.T) {
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.PutSecret(t.Context(), "pki/clients", []byte("nonsense")); err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	c.Home.Name, c.Home.HAURL = certificateName, "http://127.0.0.1:1"
+	c.Doors.HTTPS = &config.HTTPS{Listen: "127.0.0.1:0", CertificateListen: "127.0.0.1:0"}
+	c.State.Socket = filepath.Join(t.TempDir(), "control.sock")
+	log := slog.New(slog.DiscardHandler)
+	s, err := newServer(t.Context(), c, parts{ledger: l, events: event.NewLog(log, nil), log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	for _, d := range s.doors {
+		if row := d.row(); row.Open != (d.of == "") || row.Open == (row.Hint != "") {
+			t.Errorf("%+v", row)
+		}
 	}
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/internal/acme"
@@ -40,12 +43,23 @@ func (s *server) endings() []ending {
 		all = append(all, e)
 	}
 	if s.clients != nil {
-		for _, k := range s.identity.Keys(identity.KindCertificate) {
-			all = append(all, ending{what: "the client certificate of " + clientName(k.Device.PersonName, k.Device.Name), kind: "client", since: k.Created, until: k.Expires})
-		}
+		all = append(all, s.clientEndings()...)
 	}
 	until := s.authority.Expires()
 	return append(all, ending{what: "the local authority's root", kind: "root", since: until.AddDate(-10, 0, 0), until: until})
+}
+
+// clientEndings are those of the devices' certificates: of each device's last one. The one
+// before counts for a while yet, and its end is nobody's trouble.
+func (s *server) clientEndings() []ending {
+	last := map[string]ending{}
+	for _, k := range s.identity.Keys(identity.KindCertificate) {
+		if e, ok := last[k.Device.ID]; !ok || k.Expires.After(e.until) {
+			what := fmt.Sprintf("the client certificate of %s (%s)", clientName(k.Device.PersonName, k.Device.Name), k.Device.ID)
+			last[k.Device.ID] = ending{what: what, kind: "client", since: k.Created, until: k.Expires}
+		}
+	}
+	return slices.SortedFunc(maps.Values(last), func(a, b ending) int { return strings.Compare(a.what, b.what) })
 }
 
 // watchEndings looks every hour, until ctx ends.

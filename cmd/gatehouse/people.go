@@ -117,8 +117,11 @@ func (a *app) newDevicesCommand() *cobra.Command {
 				rows := [][]string{{"ID", "PERSON", "KIND", "NAME", "LAST SEEN", "FROM", "DOOR", ""}}
 				for _, d := range doc.Devices {
 					note := ""
-					if d.RevokedAt != "" {
+					switch {
+					case d.RevokedAt != "":
 						note = "revoked " + ago(d.RevokedAt)
+					case d.Expires != "":
+						note = "expires " + ago(d.Expires)
 					}
 					rows = append(rows, []string{d.ID, d.Person, d.Kind, d.Name, ago(d.LastSeen), orDash(d.LastAddr), orDash(d.LastDoor), note})
 				}

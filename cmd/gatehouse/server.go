@@ -452,9 +452,7 @@ func (s *server) openDoors() error {
 		if err := s.openHTTPS(d); err != nil {
 			return err
 		}
-		if err := s.openCertificateDoor(context.Background(), d); err != nil {
-			return err
-		}
+		s.openCertificateDoor(context.Background(), d)
 	}
 	if d := s.cfg.Doors.LAN; d != nil {
 		if err := s.openLAN(d); err != nil {

@@ -89,8 +89,12 @@ func (c *Config) checkDoors(k *checker) {
 		if https.CertificatePort < 0 || https.CertificatePort > 65535 {
 			k.say("doors.https.certificate_port", "", "is %d; ports go from 1 to 65535", https.CertificatePort)
 		}
-		if port := portOf(https.CertificateListen); port != "" && port == portOf(https.Listen) {
-			k.say("doors.https.certificate_listen", `devices with a certificate need a port of their own, like ":9443"`, "has the same port as doors.https.listen")
+		const own = `devices with a certificate need a port of their own, like ":9443"`
+		switch port := portOf(https.CertificateListen); {
+		case port != "" && port == portOf(https.Listen):
+			k.say("doors.https.certificate_listen", own, "has the same port as doors.https.listen")
+		case port != "" && lan != nil && port == portOf(lan.Listen):
+			k.say("doors.https.certificate_listen", own, "has the same port as doors.lan.listen")
 		}
 		k.proxies("doors.https", https.ProxyProtocol, https.TrustedProxies)
 	}

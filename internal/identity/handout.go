@@ -70,6 +70,9 @@ func (i *Identity) HandOut(ctx context.Context, name, label string, n NewKey, fi
 		return Handout{}, err
 	}
 	h := &handout{hashOf(code), p, label, n, sealed, now, now.Add(handoutFor)}
+	if !n.Expires.IsZero() && n.Expires.Before(h.expires) {
+		h.expires = n.Expires
+	}
 	oldest := i.oldestHandout(p)
 	err = i.change(ctx, func(tx *ledger.Tx) error {
 		if oldest != nil {

@@ -64,8 +64,13 @@ func TestHandoutsThatAreNotThere(t *testing.T) {
 	h.must(err)
 	p, _ := h.PersonByName("Ben")
 	h.must(h.RemovePerson(ctx, p.ID))
+	short := certificateKey("k4")
+	short.Expires = h.now.Add(time.Hour)
+	over, err := h.HandOut(ctx, "Anna", "Phone", short, []byte("4"))
+	h.must(err)
+	h.pass(time.Hour)
 	before := h.failures()
-	codes := []string{old.Code, bens.Code, "", "abcd-efgh", "x"}
+	codes := []string{old.Code, bens.Code, over.Code, "", "abcd-efgh", "x"}
 	for _, code := range codes {
 		if _, err := h.PeekHandout(ctx, visit(""), code); !errors.Is(err, ErrNoInvitation) {
 			t.Errorf("%q: %v", code, err)

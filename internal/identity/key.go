@@ -56,10 +56,12 @@ type deviceKey struct {
 	over    bool // it was told that it has expired
 }
 
-// maxKeyID and maxKeyData bound what is kept of a key, in bytes.
+// maxKeyID and maxKeyData bound what is kept of a key, in bytes, and maxKeys how many a device
+// has: one that has its key replaced again and again loses the oldest.
 const (
 	maxKeyID   = 256
 	maxKeyData = 4096
+	maxKeys    = 4
 )
 
 // ErrKeyTaken is returned for a key by which a device is known already.
@@ -192,7 +194,13 @@ func (i *Identity) ReplaceKey(ctx context.Context, deviceID string, n NewKey, ke
 	i.writing.Lock()
 	k, olds, err := i.admitReplacement(deviceID, n, keep)
 	if err == nil {
+		gone := k.tooMany(i.cfg.Now())
 		err = i.change(ctx, func(tx *ledger.Tx) error {
+			for _, old := range gone {
+				if _, err := tx.Exec(`DELETE FROM device_keys WHERE kind = $1 AND id = $2`, old.key.Kind, old.key.ID); err != nil {
+					return err
+				}
+			}
 			for _, old := range olds {
 				_, err := tx.Exec(`UPDATE device_keys SET expires = $1 WHERE kind = $2 AND id = $3`, ledger.Millis(keep), old.key.Kind, old.key.ID)
 				if err != nil {
@@ -204,6 +212,10 @@ func (i *Identity) ReplaceKey(ctx context.Context, deviceID string, n NewKey, ke
 			for _, old := range olds {
 				old.expires = keep
 			}
+			for _, old := range gone {
+				delete(i.keys, old.key)
+				delete(k.device.keys, old.key)
+			}
 			i.addKey(k)
 		})
 	}
@@ -212,6 +224,27 @@ func (i *Identity) ReplaceKey(ctx context.Context, deviceID string, n NewKey, ke
 		i.watchers.tellKeys()
 	}
 	return err
+}
+
+// tooMany returns the keys of its device that go when k comes: those that do not count first,
+// then the oldest.
+func (k *deviceKey) tooMany(now time.Time) []*deviceKey {
+	var others []*deviceKey
+	for key, other := range k.device.keys {
+		if key != k.key {
+			others = append(others, other)
+		}
+	}
+	slices.SortFunc(others, func(a, b *deviceKey) int {
+		switch counts := a.counts(now); {
+		case counts == b.counts(now):
+			return a.created.Compare(b.created)
+		case counts:
+			return 1
+		}
+		return -1
+	})
+	return others[:max(0, len(others)-(maxKeys-1))]
 }
 
 // admitReplacement decides about a key in the place of others, whose end comes sooner.

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -155,5 +156,34 @@ func TestKeysThatCountAreNotPushedOut(t *testing.T) {
 	h.must(err)
 	if _, ok := h.KeyHolder(peerKey(id(1))); !ok {
 		t.Error("a live one was pushed out")
+	}
+}
+
+// A device whose key is replaced again and again has a few; those that do not count go first.
+func TestKeysOfADeviceAreBounded(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	_, err := h.AddPerson(ctx, "Anna", policy.RoleMember, "", "")
+	h.must(err)
+	d, err := h.AddKey(ctx, "Anna", "Phone", NewKey{Key: peerKey("k0")})
+	h.must(err)
+	replace := func(n int, keep time.Duration) {
+		t.Helper()
+		h.pass(time.Second)
+		h.must(h.ReplaceKey(ctx, d.ID, NewKey{Key: peerKey(fmt.Sprintf("k%d", n))}, h.now.Add(keep)))
+	}
+	replace(1, time.Hour)
+	replace(2, -time.Second) // k0 and k1 end at once
+	replace(3, time.Hour)
+	for n := 4; n < 40; n++ {
+		replace(n, time.Hour)
+		h.restart()
+		if all := h.Keys(KindPeer); len(all) > maxKeys || len(h.keys) > maxKeys || len(h.devices[d.ID].keys) != len(h.keys) {
+			t.Fatalf("after %d: %d keys, %d that count", n, len(h.keys), len(all))
+		}
+		for back := range min(n-1, maxKeys) {
+			if _, ok := h.KeyHolder(peerKey(fmt.Sprintf("k%d", n-back))); !ok {
+				t.Errorf("after %d: the one %d before is gone", n, back)
+			}
+		}
 	}
 }
