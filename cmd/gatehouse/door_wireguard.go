@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,6 +156,43 @@ type tunnelDoor struct {
 	leftOut error           // peers that cannot come
 }
 
+// resolvConf is where this machine's resolvers stand (resolv.conf(5)).
+const resolvConf = "/etc/resolv.conf"
+
+// resolverFor is the resolver of other names than the home's, by doors.wireguard.dns; not
+// valid where there is to be none.
+func resolverFor(word string) (netip.AddrPort, error) {
+	switch word {
+	case config.NoResolver:
+		return netip.AddrPort{}, nil
+	case config.SystemResolver:
+		text, err := os.ReadFile(resolvConf)
+		if err != nil {
+			return netip.AddrPort{}, fmt.Errorf("find this machine's resolver: %w", err)
+		}
+		return firstResolver(string(text))
+	}
+	at, ok := config.Resolver(word)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("%q is no resolver", word)
+	}
+	return at, nil
+}
+
+// firstResolver is the first one of a resolv.conf.
+func firstResolver(text string) (netip.AddrPort, error) {
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "nameserver" {
+			continue
+		}
+		if a, err := netip.ParseAddr(words[1]); err == nil {
+			return netip.AddrPortFrom(a, 53), nil
+		}
+	}
+	return netip.AddrPort{}, errors.New("no resolver is named in " + resolvConf)
+}
+
 // openWireGuard opens the door. That it cannot be opened closes it alone.
 func (s *server) openWireGuard(ctx context.Context, d *config.WireGuard) error {
 	open := openDoor{name: policy.WireGuard, listen: d.Listen}
@@ -164,9 +203,12 @@ func (s *server) openWireGuard(ctx context.Context, d *config.WireGuard) error {
 		if err != nil {
 			return err
 		}
-		upstream, _ := config.Resolver(d.DNS)
+		upstream, err := resolverFor(d.DNS)
+		if err != nil {
+			s.parts.log.Warn("devices in the tunnel find the home's name and no other", "error", err, "hint", "name a resolver, such as your router, in doors.wireguard.dns")
+		}
 		reach := config.Prefixes(d.Reach)
-		how := wireguard.Config{Listen: d.Listen, PrivateKey: t.key, Networks: t.Networks, MTU: d.MTU, Names: []string{name}, TLS: pki.ServerConfig(get),
+		how := wireguard.Config{Listen: d.Listen, PrivateKey: t.key, Networks: t.Networks, MTU: d.MTU, Names: []string{name}, TLS: s.tlsOf(get),
 			Reach: reach, Spare: newSpared(s, reach).spare, Upstream: upstream, Log: s.parts.log,
 			Allow:   func(a netip.Addr) bool { return !s.filter.Admit(a, string(policy.WireGuard)).Denied },
 			Refused: func(_ net.Addr, reason string) { s.refused.add(reason) }}
@@ -262,7 +304,7 @@ func (t *tunnelDoor) health() (say []string) {
 	if d.Endpoint == "" && pki.IsHomeName(t.cfg.Home.Name) {
 		say = append(say, fmt.Sprintf("Nobody outside can find %s: give doors.wireguard.endpoint a name or address of the Internet.", t.cfg.Home.Name))
 	}
-	if d.DNS == "" {
+	if at, err := resolverFor(d.DNS); err != nil || !at.IsValid() {
 		say = append(say, "While its tunnel is up a device finds the home's name and no other: name a resolver, such as your router, in doors.wireguard.dns.")
 	}
 	t.mu.Lock()

@@ -219,3 +219,25 @@ func TestTunnelsPortIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// Who resolves other names in the tunnel is this machine's resolver, one that is named, or nobody.
+func TestResolverOfTheTunnel(t *testing.T) {
+	for text, want := range map[string]string{
+		"# one\nnameserver 192.168.1.1\nnameserver 9.9.9.9\n": "192.168.1.1:53",
+		"search home\nnameserver fe80::1%eth0":                "[fe80::1%eth0]:53",
+		"nameserver nonsense\nnameserver ::1":                 "[::1]:53",
+	} {
+		if got, err := firstResolver(text); err != nil || got.String() != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if _, err := firstResolver("options edns0\n"); err == nil {
+		t.Error("there is a resolver where none is named")
+	}
+	if at, err := resolverFor("192.168.1.1"); err != nil || at.String() != "192.168.1.1:53" {
+		t.Errorf("a named one: %v, %v", at, err)
+	}
+	if at, err := resolverFor(config.NoResolver); err != nil || at.IsValid() {
+		t.Errorf("nobody: %v, %v", at, err)
+	}
+}

@@ -13,9 +13,15 @@ type WireGuard struct {
 	Endpoint string   `toml:"endpoint" json:"endpoint" comment:"Host and port that devices connect to from outside, like \"home.example.org:51820\". Default: the home's name and the port of listen"`
 	Networks []string `toml:"networks" json:"networks" comment:"The tunnel's own networks, one of each family at most, like \"10.8.0.0/24\". Default: private ones that nobody else is likely to have, made once"`
 	Reach    []string `toml:"reach" json:"reach" comment:"Networks behind this machine that devices in the tunnel may reach, too, by TCP and UDP. Default none: they reach the home's pages alone"`
-	DNS      string   `toml:"dns" json:"dns" comment:"Address of the resolver, such as the router, that answers for names other than the home's while a tunnel is up. Empty: they are refused"`
+	DNS      string   `toml:"dns" json:"dns" comment:"Who answers for names other than the home's while a tunnel is up: the address of a resolver; \"system\", the one that this machine uses; or \"off\", and then a device finds no other name. Default \"system\""`
 	MTU      int      `toml:"mtu" json:"mtu" comment:"The largest packet in the tunnel, from 1280 to 1420 bytes. Default 1420"`
 }
+
+// The words for who resolves other names than the home's in a tunnel.
+const (
+	SystemResolver = "system"
+	NoResolver     = "off"
+)
 
 // The sizes of packets in a tunnel.
 const (
@@ -37,6 +43,9 @@ func (d *WireGuard) fill(said places) {
 	if !said.has("doors.wireguard.listen") {
 		d.Listen = ":51820"
 	}
+	if !said.has("doors.wireguard.dns") {
+		d.DNS = SystemResolver
+	}
 	if !said.has("doors.wireguard.mtu") {
 		d.MTU = mostMTU
 	}
@@ -57,9 +66,9 @@ func (c *Config) checkWireGuard(k *checker) {
 			k.say(door+"endpoint", `it looks like "home.example.org:51820"`, "is %q, which is not a host and a port", d.Endpoint)
 		}
 	}
-	if d.DNS != "" {
+	if d.DNS != SystemResolver && d.DNS != NoResolver {
 		if a, ok := Resolver(d.DNS); !ok || a.Addr().IsUnspecified() || a.Addr().IsMulticast() {
-			k.say(door+"dns", `it looks like "192.168.1.1" or "[fd00::1]:53"`, "is %q, which is not the address of a resolver", d.DNS)
+			k.say(door+"dns", `it looks like "192.168.1.1" or "[fd00::1]:53", or is "system" or "off"`, "is %q, which is not the address of a resolver", d.DNS)
 		}
 	}
 	if d.MTU < leastMTU || d.MTU > mostMTU {

@@ -13,7 +13,7 @@ func TestWireGuardDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := c.Doors.WireGuard; d.Listen != ":51820" || d.MTU != 1420 || d.DNS != "" || len(d.Reach) != 0 {
+	if d := c.Doors.WireGuard; d.Listen != ":51820" || d.MTU != 1420 || d.DNS != SystemResolver || len(d.Reach) != 0 {
 		t.Errorf("%+v", d)
 	}
 	if _, err := Parse("x.toml", []byte("[doors.wireguard]\n")); err == nil || !strings.Contains(err.Error(), "home.name") {
