@@ -20,7 +20,7 @@ async function told(page) {
 }
 
 export async function deviceTrusts(house) {
-  await house.walk("a device at home is told to trust the house", async (step, evidence) => {
+  await house.walk(`a device at home is told to trust the house`, async (step, evidence) => {
     const lane = Lane.open();
     evidence.push(lane);
     const gate = await Gatehouse.atHome({ log: join(house.out, "trust.log"), lane });
