@@ -47,7 +47,7 @@ import (
 //	wrong-codes N ADDRESS   signs in N times at $SIGNIN with a wrong code, from an address of this machine
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gatehouse": main, "listener": listener})
+	testscript.Main(m, map[string]func(){"gatehouse": main, "listener": listener, "wireguard-userspace": userspaceWireGuard})
 }
 
 func TestScripts(t *testing.T) {
