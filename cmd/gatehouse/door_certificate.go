@@ -39,8 +39,9 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) {
 	s.clients = clients
 	get, why := s.certificate(name)
 	if why == "" {
+		old := &oldTLS{}
 		how := https.Config{Listen: d.CertificateListen, Names: []string{name}, PublicPort: d.CertificatePort, TLS: s.tlsOf(get),
-			Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
+			Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: old.counting(s.turnedAway(policy.HTTPS, open.proxies))}
 		if s.public != nil {
 			how.Ready = func(name string) bool { return s.public.Certificate(name) != nil }
 			open.notYet = func() (why, hint string) { return s.public.Why(name) }
@@ -52,7 +53,7 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) {
 			p := asProblem(cannotListen(err, "doors.https.certificate_listen"))
 			why, open.hint = err.Error(), p.hint
 		} else {
-			open.listener, open.door, open.origins, open.shows = door, door, door.Origins(), get
+			open.listener, open.door, open.origins, open.shows, open.health = door, door, door.Origins(), get, old.health
 			open.keys = identity.KindCertificate
 			open.setKeys = func(keys []identity.KeyInfo) {
 				ids := make([]string, len(keys))

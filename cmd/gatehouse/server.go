@@ -494,8 +494,9 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 	open := openDoor{name: policy.HTTPS, listen: d.Listen, proxies: httpsProxies(s.cfg)}
 	get, why := s.certificate(name)
 	if why == "" {
+		old := &oldTLS{}
 		how := https.Config{Listen: d.Listen, Names: []string{name}, PublicPort: d.PublicPort, TLS: s.tlsOf(get),
-			Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.HTTPS, open.proxies)}
+			Proxies: open.proxies, Allow: s.admits(policy.HTTPS, open.proxies), Favoured: s.favoured, Tight: s.tight, Refused: old.counting(s.turnedAway(policy.HTTPS, open.proxies))}
 		if s.public != nil {
 			how.Proof, how.Ready = s.public.Proof, func(name string) bool { return s.public.Certificate(name) != nil }
 			open.notYet = func() (why, hint string) { return s.public.Why(name) }
@@ -506,7 +507,7 @@ func (s *server) openHTTPS(d *config.HTTPS) error {
 		if err != nil {
 			return cannotListen(err, "doors.https.listen")
 		}
-		open.listener, open.door, open.origins, open.shows = door, door, door.Origins(), get
+		open.listener, open.door, open.origins, open.shows, open.health = door, door, door.Origins(), get, old.health
 	}
 	open.why = why
 	s.doors = append(s.doors, open)
@@ -522,13 +523,13 @@ func (s *server) openLAN(d *config.LAN) error {
 	if s.public != nil {
 		get = publicFirst(s.public, s.cfg.Home.Name, get)
 	}
-	proxies := lanProxies(s.cfg)
+	proxies, old := lanProxies(s.cfg), &oldTLS{}
 	door, err := lan.Listen(lan.Config{Listen: d.Listen, Names: names, TLS: s.tlsOf(get), Links: s.links,
-		Proxies: proxies, Allow: s.admits(policy.LAN, proxies), Favoured: s.favoured, Tight: s.tight, Refused: s.turnedAway(policy.LAN, proxies)})
+		Proxies: proxies, Allow: s.admits(policy.LAN, proxies), Favoured: s.favoured, Tight: s.tight, Refused: old.counting(s.turnedAway(policy.LAN, proxies))})
 	if err != nil {
 		return cannotListen(err, "doors.lan.listen")
 	}
-	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, proxies: proxies, origins: door.Origins(), shows: get})
+	s.doors = append(s.doors, openDoor{name: policy.LAN, listen: d.Listen, listener: door, door: door, proxies: proxies, origins: door.Origins(), shows: get, health: old.health})
 	return nil
 }
 

@@ -331,6 +331,27 @@ func TestTLSByChoice(t *testing.T) {
 				t.Errorf("%s, TLS %s: %d", policy, version, status)
 			}
 		}
+		h.saysOldTLS(policy == "modern")
+	}
+}
+
+// saysOldTLS waits until the door https says that somebody came with an old TLS, or looks that
+// it does not.
+func (h *certificateHouse) saysOldTLS(want bool) {
+	h.t.Helper()
+	said := ""
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		for _, d := range h.doors {
+			if d.name == policy.HTTPS && d.of == "" {
+				said = strings.Join(d.row().Health, "\n")
+			}
+		}
+		if !want || said != "" || time.Since(began) > 10*time.Second {
+			break
+		}
+	}
+	if strings.Contains(said, `tls = "intermediate"`) != want {
+		h.t.Errorf("the door says %q", said)
 	}
 }
 

@@ -20,6 +20,7 @@ const maxHelloRecords = 16
 type ClientHello struct {
 	ServerName string   // lower-case; "" when the client named none
 	Protocols  []string // ALPN, in the client's order
+	TLS13      bool     // it speaks TLS 1.3
 }
 
 // ReadClientHello reads a connection's ClientHello, which may be spread over
@@ -155,7 +156,7 @@ func parseClientHello(message []byte) (*ClientHello, error) {
 	if c.bad || version>>8 != 3 || len(session.b) > 32 || len(suites.b) == 0 || len(suites.b)%2 != 0 || len(compression.b) == 0 {
 		return nil, refuse(ReasonHello)
 	}
-	hello := &ClientHello{}
+	hello := &ClientHello{TLS13: version >= versionTLS13}
 	if len(c.b) == 0 {
 		return hello, nil // no extensions: TLS 1.2 and older allow it
 	}
@@ -177,6 +178,8 @@ func parseClientHello(message []byte) (*ClientHello, error) {
 			hello.ServerName, ok = parseServerName(data)
 		case 16:
 			hello.Protocols, ok = parseProtocols(data)
+		case 43:
+			hello.TLS13, ok = parseVersions(data)
 		}
 		if !ok {
 			return nil, refuse(ReasonHello)
@@ -211,6 +214,22 @@ func parseProtocols(data cursor) ([]string, bool) {
 		names = append(names, string(name.b))
 	}
 	return names, true
+}
+
+// versionTLS13 is how TLS 1.3 is written.
+const versionTLS13 = 0x0304
+
+// parseVersions reads the extension supported_versions (RFC 8446 section 4.2.1), and reports
+// whether TLS 1.3 is among them.
+func parseVersions(data cursor) (has13, ok bool) {
+	list := data.vector(1)
+	if data.bad || len(data.b) != 0 || len(list.b) == 0 || len(list.b)%2 != 0 {
+		return false, false
+	}
+	for len(list.b) > 0 {
+		has13 = list.number(2) == versionTLS13 || has13
+	}
+	return has13, true
 }
 
 // isHostName reports whether s is a DNS host name as it may stand in a

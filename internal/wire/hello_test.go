@@ -83,8 +83,12 @@ func TestReadClientHello(t *testing.T) {
 			t.Errorf("%s: replayed %d of %d bytes, %v", name, len(again), len(sent), err)
 		}
 	}
-	if hello, _, err := ReadClientHello(fakeConn{Reader: bytes.NewReader(recordHello(t, &tls.Config{InsecureSkipVerify: true})), t: t}); err != nil || hello.ServerName != "" {
+	if hello, _, err := ReadClientHello(fakeConn{Reader: bytes.NewReader(recordHello(t, &tls.Config{InsecureSkipVerify: true})), t: t}); err != nil || hello.ServerName != "" || !hello.TLS13 {
 		t.Errorf("no name: %+v, %v", hello, err)
+	}
+	old := recordHello(t, &tls.Config{ServerName: "home.example", MaxVersion: tls.VersionTLS12})
+	if hello, _, err := ReadClientHello(fakeConn{Reader: bytes.NewReader(old), t: t}); err != nil || hello.TLS13 {
+		t.Errorf("an old device: %+v, %v", hello, err)
 	}
 }
 
@@ -94,6 +98,10 @@ func change(record []byte, f func(b []byte) []byte) []byte { return f(bytes.Clon
 func TestBadClientHello(t *testing.T) {
 	good := recordHello(t, &tls.Config{ServerName: "home.example"})
 	at := bytes.Index(good, []byte("home.example"))
+	versions := bytes.Index(good, []byte{0, 43, 0, 5, 4, 3, 4, 3, 3})
+	if versions < 0 {
+		t.Fatal("the hello says no versions")
+	}
 	for _, tc := range []struct {
 		name   string
 		sent   []byte
@@ -122,6 +130,8 @@ func TestBadClientHello(t *testing.T) {
 		{"address for a name", change(good, func(b []byte) []byte { copy(b[at:], "192.168.10.1"); return b }), ReasonHello},
 		{"name type", change(good, func(b []byte) []byte { b[at-3] = 1; return b }), ReasonHello},
 		{"name length", change(good, func(b []byte) []byte { b[at-1]++; return b }), ReasonHello},
+		{"versions end early", change(good, func(b []byte) []byte { b[versions+4]++; return b }), ReasonHello},
+		{"half a version", change(good, func(b []byte) []byte { b[versions+4]--; return b }), ReasonHello},
 		{"name list length", change(good, func(b []byte) []byte { b[at-4]++; return b }), ReasonHello},
 	} {
 		_, _, err := ReadClientHello(fakeConn{Reader: bytes.NewReader(tc.sent), t: t})
@@ -158,6 +168,9 @@ func FuzzClientHello(f *testing.F) {
 		}
 		if !strings.EqualFold(seen.ServerName, hello.ServerName) || !slices.Equal(seen.SupportedProtos, hello.Protocols) {
 			t.Errorf("crypto/tls read %q %q, we %q %q", seen.ServerName, seen.SupportedProtos, hello.ServerName, hello.Protocols)
+		}
+		if slices.Contains(seen.SupportedVersions, tls.VersionTLS13) != hello.TLS13 {
+			t.Errorf("crypto/tls read the versions %x, we TLS 1.3: %t", seen.SupportedVersions, hello.TLS13)
 		}
 	})
 }

@@ -189,6 +189,9 @@ func (l *TLSListener) shake(ctx context.Context, c net.Conn, p *place) (net.Conn
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, ReasonSlowHello
 		}
+		if l.config.MinVersion >= tls.VersionTLS13 && !hello.TLS13 {
+			return nil, ReasonOldTLS
+		}
 		return nil, ReasonHandshake
 	}
 	gathers.Conn = replay

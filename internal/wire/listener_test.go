@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -439,5 +440,32 @@ func TestTurnIsGivenBackWhileWaiting(t *testing.T) {
 	_ = l.Close()
 	if l.turns.free != 1 {
 		t.Errorf("%d turns are left", l.turns.free)
+	}
+}
+
+// Who speaks no TLS that is spoken here is told apart from whose handshake fails otherwise: it
+// may be the owner's old tablet.
+func TestOldTLSIsToldApart(t *testing.T) {
+	config, client := testCertificate(t)
+	config = config.Clone()
+	config.MinVersion = tls.VersionTLS13
+	all := &tellAll{}
+	inner := listenHere(t)
+	l := ListenTLS(inner, config, TLSOptions{Refused: all.refused})
+	greet(t, l)
+	for _, tc := range []struct {
+		highest uint16
+		roots   *x509.CertPool
+		want    Reason
+	}{{tls.VersionTLS12, client.RootCAs, ReasonOldTLS}, {tls.VersionTLS13, x509.NewCertPool(), ReasonHandshake}} {
+		c := client.Clone()
+		c.MaxVersion, c.RootCAs = tc.highest, tc.roots
+		if conn, err := tls.Dial("tcp", inner.Addr().String(), c); err == nil {
+			_ = conn.Close()
+			t.Errorf("TLS %x is let in", tc.highest)
+		}
+		if why := all.last(t); why != "127.0.0.1 "+string(tc.want) {
+			t.Errorf("TLS %x: %q", tc.highest, why)
+		}
 	}
 }

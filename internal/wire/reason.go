@@ -33,6 +33,7 @@ const (
 	ReasonPlain          Reason = "HTTP without TLS"
 	ReasonName           Reason = "name not served"
 	ReasonHandshake      Reason = "handshake failed"
+	ReasonOldTLS         Reason = "TLS older than is spoken here"
 	ReasonDifferentHello Reason = "handshake differs from its ClientHello"
 	ReasonProxy          Reason = "not from a trusted proxy"
 	ReasonProxyHeader    Reason = "malformed PROXY header"
@@ -65,7 +66,7 @@ func Reasons() []Reason {
 		ReasonLineEnd, ReasonLine, ReasonMethod, ReasonVersion, ReasonTarget, ReasonFold, ReasonHeaderName,
 		ReasonHeaderValue, ReasonUnderscore, ReasonRepeated, ReasonHost, ReasonLength, ReasonCoding, ReasonFraming,
 		ReasonBody, ReasonConnection, ReasonUpgrade, ReasonExpect, ReasonTrailer, ReasonChunk, ReasonTruncated,
-		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonDifferentHello, ReasonLongLine,
+		ReasonPseudoHeader, ReasonHTTP2, ReasonHello, ReasonName, ReasonHandshake, ReasonOldTLS, ReasonDifferentHello, ReasonLongLine,
 		ReasonLongHead, ReasonManyHeaders, ReasonSlowHead, ReasonSlowBody, ReasonSlowReader, ReasonSlowHello,
 		ReasonTooMany, ReasonTooManyOfOne, ReasonProxy, ReasonProxyHeader, ReasonSlowProxy,
 		ReasonTooFast, ReasonNotAllowed, ReasonPlain, ReasonNotSSH, ReasonKey, ReasonUser,

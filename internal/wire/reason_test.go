@@ -41,7 +41,8 @@ func TestReasonsAreAllOfThem(t *testing.T) {
 func TestHostile(t *testing.T) {
 	innocent := []Reason{
 		ReasonTruncated,                                   // a look whether the port is open, a lift that closes its doors
-		ReasonHandshake,                                   // a root that is not trusted, an old device
+		ReasonHandshake,                                   // a root that is not trusted
+		ReasonOldTLS,                                      // an old device
 		ReasonPlain,                                       // http typed for https
 		ReasonHTTP2,                                       // whose it was is not known
 		ReasonLongLine, ReasonLongHead, ReasonManyHeaders, // cookies of all that was ever installed
