@@ -215,8 +215,8 @@ func (a *app) writeFingerprint(w io.Writer, doc authorityDocument, roots []pki.R
 	fmt.Fprintln(w, strings.Join(roots[0].Lines(), "\n"))
 	a.note("%s, good until %s", roots[0].Name(), roots[0].Expires().UTC().Format("2006-01-02"))
 	if len(roots) > 1 {
-		a.note("\nIt is prepared to take over. Until \"gatehouse ca rotate --finish\" the old one counts:")
-		fmt.Fprintln(w, strings.Join(roots[1].Lines(), "\n"))
+		a.note("It is prepared to take over. Until \"gatehouse ca rotate --finish\" the old one counts:")
+		fmt.Fprintln(w, "\n"+strings.Join(roots[1].Lines(), "\n"))
 		a.note("%s", roots[1].Name())
 	}
 	if doc.Page == "" {

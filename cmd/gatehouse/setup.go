@@ -428,11 +428,18 @@ func withoutLine(text []byte, prefix string) []byte {
 
 // report prints the result and what comes next.
 func (s *setup) report() error {
-	serve, invite := "gatehouse serve", "gatehouse invite --owner"
-	if path, _ := s.app.configPath(); path != config.DefaultPath && s.app.configFlag != "" {
-		serve, invite = serve+" --config "+path, invite+" --config "+path
+	next := [][]string{{"gatehouse serve", "starts the gateway"}}
+	if s.cfg.Doors.LAN != nil && s.cfg.Certificates.Certificate == "" {
+		next = append(next, []string{"gatehouse ca fingerprint", "where your devices are told to trust the house, so that no browser warns"})
 	}
-	s.done.Next = []string{serve, invite}
+	next = append(next, []string{"gatehouse invite --owner", "a link that makes you its owner"})
+	for _, line := range next {
+		if path, _ := s.app.configPath(); path != config.DefaultPath && s.app.configFlag != "" {
+			line[0] += " --config " + path
+		}
+		s.done.Next = append(s.done.Next, line[0])
+		line[0] = "  " + line[0]
+	}
 	missing := s.done.TrustedProxy == proxyMissing
 	if missing {
 		s.done.Remarks = append(s.done.Remarks, s.byHand())
@@ -445,7 +452,7 @@ func (s *setup) report() error {
 			fmt.Fprintf(w, "\nHome Assistant does not trust %s as a proxy yet; until it does, it refuses what comes through the gateway.\n\n%s\n", s.proxy.addr, s.byHand())
 		}
 		fmt.Fprintln(w, "\nNext:")
-		table(w, [][]string{{"  " + serve, "starts the gateway"}, {"  " + invite, "a link that makes you its owner"}})
+		table(w, next)
 	})
 	if err == nil && missing {
 		return &problem{status: statusPartly}

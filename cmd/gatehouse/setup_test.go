@@ -710,7 +710,7 @@ func TestSetupInTerminal(t *testing.T) {
 	if strings.Contains(screen, "typo") {
 		t.Errorf("the password was shown while it was typed: %s", screen)
 	}
-	if !strings.Contains(stdout.String(), "gatehouse invite --owner") {
+	if said := stdout.String(); !strings.Contains(said, "gatehouse invite --owner") || !strings.Contains(said, "gatehouse ca fingerprint") {
 		t.Errorf("does not say what is next: %s", stdout.String())
 	}
 }

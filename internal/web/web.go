@@ -15,7 +15,8 @@
 // with no build step and nothing from elsewhere. answer.go says what a page may load.
 //
 // A page before sign-in says nothing of the house: no name of a person, no word of
-// Home Assistant, no version. Every refused sign-in is answered alike.
+// Home Assistant, no version. Every refused sign-in is answered alike. The one page that
+// names the home has devices trust its authority, and is for who is at home (trust.go).
 //
 // Requests that change something must come from a page of this very origin, in the
 // one content type that their route takes, and below its length. The order in which

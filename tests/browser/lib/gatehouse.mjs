@@ -61,7 +61,8 @@ export class Gatehouse {
     this.dir = dir;
     this.log = log;
     this.env = { ...process.env, NO_COLOR: "1" };
-    process.once("exit", () => this.ended === undefined && this.child?.kill("SIGKILL"));
+    this.last = () => this.ended === undefined && this.child?.kill("SIGKILL");
+    process.once("exit", this.last);
   }
 
   /** A verb of the command line: {text, json} of its standard output; fails when it does not exit with 0. */
@@ -96,6 +97,7 @@ export class Gatehouse {
 
   async close() {
     await this.#stop();
+    process.off("exit", this.last);
     rmSync(this.dir, { recursive: true, force: true });
   }
 
