@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
+	"io"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -134,7 +136,8 @@ func TestLeftInTheZone(t *testing.T) {
 	}
 }
 
-// An issuer that wants a certificate renewed now gets asked for the next at once.
+// An issuer that wants a certificate renewed now gets asked for the next at once. Who is in
+// stays, and who comes next sees the new one.
 func TestRenewalByARI(t *testing.T) {
 	names, step := newNameServer(t, home+". 60 IN A 127.0.0.1"), newDoorstep(t)
 	ca := newPebble(t, names, step.port, nil).run(t)
@@ -144,6 +147,8 @@ func TestRenewalByARI(t *testing.T) {
 	eventually(t, "a certificate", has(m))
 	stop()
 	first := m.Certificate(home)
+	dial := door(t, m)
+	open := dial()
 	ca.renewAt(t, first.Leaf, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	c, err := m.load(t.Context(), home)
 	if err != nil {
@@ -156,8 +161,57 @@ func TestRenewalByARI(t *testing.T) {
 	stop = runManager(t, m)
 	eventually(t, "another certificate", func() bool { return !m.Certificate(home).Leaf.Equal(first.Leaf) })
 	stop()
+	open.echoes(t)
+	if next := dial(); next.ConnectionState().PeerCertificates[0].Equal(first.Leaf) {
+		t.Error("who comes next sees the old one")
+	}
 	if !strings.Contains(ca.log.String(), "replace") && m.State()[0].Why != "" {
 		t.Errorf("state %+v", m.State()[0])
+	}
+}
+
+// visitor is a connection to a door that gives back what it is told.
+type visitor struct{ *tls.Conn }
+
+func (v visitor) echoes(t *testing.T) {
+	t.Helper()
+	said := make([]byte, 5)
+	if _, err := v.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(v, said); err != nil || string(said) != "hello" {
+		t.Fatalf("it says %q, %v", said, err)
+	}
+}
+
+// door shows what a manager has, to whoever dials.
+func door(t *testing.T, m *Manager) (dial func() visitor) {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: m.GetCertificate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { _, _ = io.Copy(c, c); _ = c.Close() })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); all.Wait() })
+	return func() visitor {
+		t.Helper()
+		c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{ServerName: home, InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		v := visitor{c}
+		v.echoes(t)
+		return v
 	}
 }
 
