@@ -21,11 +21,13 @@ import (
 	"gatehouse/internal/config"
 	"gatehouse/internal/ha"
 	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
 )
 
 // appByCertificate is Home Assistant's app for Android with a client certificate: it keeps no cookie of ours.
 type appByCertificate struct {
 	h               *certificateHouse
+	file            fetched
 	client          *http.Client
 	tls             *tls.Config
 	at              string // the door's own address
@@ -35,7 +37,7 @@ type appByCertificate struct {
 func (h *certificateHouse) app(f fetched, roots *x509.CertPool) *appByCertificate {
 	h.t.Helper()
 	port := h.port("certificates")
-	a := &appByCertificate{h: h, at: certificateName + ":" + port, tls: &tls.Config{ServerName: certificateName, RootCAs: roots,
+	a := &appByCertificate{h: h, file: f, at: certificateName + ":" + port, tls: &tls.Config{ServerName: certificateName, RootCAs: roots,
 		Certificates: []tls.Certificate{f.pair(h.t)}, ClientSessionCache: tls.NewLRUClientSessionCache(4)}}
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
@@ -276,4 +278,29 @@ func (a *appByCertificate) shown() *x509.Certificate {
 	a.h.must(err)
 	defer c.Close()
 	return c.(*tls.Conn).ConnectionState().PeerCertificates[0]
+}
+
+// A ticket of one door resumes nothing at another, though they serve one name.
+func TestTicketsStayAtTheirDoor(t *testing.T) {
+	h := newCertificateHouse(t)
+	a := h.app(h.invite(365, false), h.roots())
+	if _, err := h.shakes(a.tls); err != nil {
+		t.Fatal(err)
+	}
+	if resumed, err := h.shakes(a.tls); err != nil || !resumed {
+		t.Fatalf("at its own door: resumed %t, %v", resumed, err)
+	}
+	for _, at := range []string{h.doorAt(policy.HTTPS), h.doorAt(policy.LAN)} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		c, err := (&tls.Dialer{Config: a.tls}).DialContext(ctx, "tcp", at)
+		h.must(err)
+		if c.(*tls.Conn).ConnectionState().DidResume {
+			t.Errorf("resumed at %s", at)
+		}
+		h.must(c.Close())
+	}
+	if status, _ := h.curl("certificates", "/", append(a.file.curl(), "--http1.1", "-H", "Host: other.home.arpa")...); status != http.StatusBadRequest {
+		t.Errorf("another host behind its name: %d", status)
+	}
 }
