@@ -169,10 +169,20 @@ func TestFilesAreLookedAtEveryMinute(t *testing.T) {
 
 // The door https opens by itself once its files are there; as long as they are not, it says why.
 func TestDoorOpensOnceItsFilesAreThere(t *testing.T) {
+	for name, change := range map[string]func(*config.Config){
+		"beside the door lan": func(*config.Config) {},
+		"beside the door ssh": func(c *config.Config) { c.Doors.LAN, c.Doors.SSH = nil, &config.SSH{Listen: "127.0.0.1:0"} },
+	} {
+		t.Run(name, func(t *testing.T) { doorOpensOnceItsFilesAreThere(t, change) })
+	}
+}
+
+func doorOpensOnceItsFilesAreThere(t *testing.T, change func(*config.Config)) {
 	k := newKeptFiles(t)
 	s := frontDoors(t, func(c *config.Config) {
 		c.Certificates.Certificate, c.Certificates.Key = k.certificate, k.key
 		c.Doors.HTTPS.CertificateListen = "127.0.0.1:0"
+		change(c)
 	})
 	rows := func() (open int) {
 		for _, d := range s.doors {

@@ -555,7 +555,9 @@ func (s *server) certificate(name string) (pki.GetCertificate, string) {
 	switch {
 	case c.Certificate != "":
 		file := s.certificateFile()
-		if why, _ := file.closed(); why != "" && s.cfg.Doors.LAN == nil {
+		doors := s.cfg.Doors
+		alone := doors.LAN == nil && doors.WireGuard == nil && doors.SSH == nil && doors.Onion == nil
+		if why, _ := file.closed(); why != "" && alone {
 			return nil, why // nobody would come in: better not to start
 		}
 		return file.get, ""
