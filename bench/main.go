@@ -58,16 +58,22 @@ func main() {
 		quick  = flag.Bool("quick", false, "one short round, to try the bench itself")
 		audit  = flag.Bool("audit", false, "measure the audit alone")
 		ssh    = flag.Bool("ssh", false, "measure the door ssh alone")
+		vpn    = flag.Bool("wireguard", false, "measure the door wireguard alone")
 		audits = flag.Int("audits", 3, "how often each audit is measured")
 		files  = flag.Int("files", 1_000_000, "files of the made-up tree that is audited")
 		once   = flag.String("once", "", "run the program that follows, and write to this file what it used (used by the bench itself)")
 		siege  = flag.String("siege", "", "try to log in at this address again and again, and nothing else (used by the bench itself)")
 		pace   = flag.Int("pace", 0, "attempts a second of a siege; 0: as many as go (used by the bench itself)")
+		far    = flag.String("tunnel", "", "be the far end of a plain tunnel, by this file, to the address of -upstream (used by the bench itself)")
 		behind = flag.String("upstream", "", "serve the small home on this address and nothing else (used by the bench itself)")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *far != "" {
+		exitOn(runTunnel(ctx, *far, *behind))
+		return
+	}
 	if *behind != "" {
 		exitOn(runUpstream(ctx, *behind))
 		return
@@ -100,17 +106,22 @@ func main() {
 			exitOn(fmt.Errorf("%w (configurations and logs: %s)", err, dir))
 		}
 	}
-	if !*audit && !*ssh {
+	if !*audit && !*ssh && !*vpn {
 		r, err := measure(ctx, p, *binary, dir)
 		failed(err)
 		show(r.table(), *doc, tableBegin)
 	}
-	if !*audit {
+	if !*audit && !*ssh {
+		t, err := measureWireGuard(ctx, p, *binary, dir)
+		failed(err)
+		show(t.table(p), *doc, vpnBegin)
+	}
+	if !*audit && !*vpn {
 		t, err := measureTunnels(ctx, p, *binary, dir)
 		failed(err)
 		show(t.table(p), *doc, sshBegin)
 	}
-	if *ssh {
+	if *ssh || *vpn {
 		return
 	}
 	a, err := measureAudits(ctx, p, *binary, dir)

@@ -178,6 +178,11 @@ func (w *tunnel) listens(ctx context.Context, port int) bool {
 func carry(ctx context.Context, url string, files int) (sample, error) {
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true, ReadBufferSize: 256 << 10}}
 	defer client.CloseIdleConnections()
+	return carryBy(ctx, client, url, files)
+}
+
+// carryBy is carry by a client that has its own way there.
+func carryBy(ctx context.Context, client *http.Client, url string, files int) (sample, error) {
 	begun := time.Now()
 	for range files {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -154,6 +154,7 @@ func machine() string {
 const (
 	tableBegin = "<!-- make bench writes from here -->\n"
 	sshBegin   = "<!-- make bench writes of SSH from here -->\n"
+	vpnBegin   = "<!-- make bench writes of WireGuard from here -->\n"
 	auditBegin = "<!-- make bench writes of the audit from here -->\n"
 	tableEnd   = "<!-- to here -->\n"
 )
