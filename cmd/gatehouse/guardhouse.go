@@ -153,19 +153,27 @@ func banSource(ctx context.Context, h *house, in banWish) (doc bansDocument, err
 		return doc, cannotSay(err)
 	}
 	b := guard.Ban{Prefix: p, Since: time.Now(), Until: until, By: guard.ByOwner, Why: why}
-	h.events(bannedEvent(b))
 	doc = bansDocument{schemaVersion, []banRow{rowOfBan(b)}, []string{}}
 	for _, a := range h.guard.Allowed() {
 		if a.Prefix.Bits() > p.Bits() && p.Overlaps(a.Prefix) {
 			doc.Except = append(doc.Except, addrOf(a.Prefix))
 		}
 	}
-	return doc, h.keep(ctx, addrOf(p)+" is banned")
+	return doc, h.keep(ctx, addrOf(p)+" is banned", bannedEvent(b))
 }
 
-// keep writes down what the owner said, before it is answered. did says what holds.
-func (h *house) keep(ctx context.Context, did string) error {
-	if err := h.kept.write(ctx); err != nil {
+// keep writes down what the owner said, before it is answered, and tells of it where it holds:
+// did says what. In a running gateway it holds until that ends; without one it holds only where
+// it is written.
+func (h *house) keep(ctx context.Context, did string, told ...event.Event) error {
+	err := h.kept.write(ctx)
+	if err != nil && h.server == nil {
+		return &problem{status: statusCannot, err: fmt.Errorf("nothing is changed: that %s could not be written down: %w", did, err), hint: asProblem(err).hint}
+	}
+	for _, e := range told {
+		h.events(e)
+	}
+	if err != nil {
 		return &problem{status: statusPartly, err: fmt.Errorf("%s, but that could not be written down, and a restart forgets it: %w", did, err), hint: asProblem(err).hint}
 	}
 	return nil
@@ -260,13 +268,18 @@ func unbanSource(ctx context.Context, h *house, in unbanWish) (doc bansDocument,
 		prefixes, what = []netip.Prefix{p}, addrOf(p)
 	}
 	doc = bansDocument{schemaVersion, []banRow{}, []string{}}
+	var told []event.Event
 	for _, p := range prefixes {
 		for _, b := range h.guard.Unban(p) {
 			doc.Bans = append(doc.Bans, rowOfBan(b))
-			h.events(event.Event{Kind: event.Unbanned, Addr: addrOf(b.Prefix), Detail: "by the owner"})
+			told = append(told, event.Event{Kind: event.Unbanned, Addr: addrOf(b.Prefix), Detail: "by the owner"})
 		}
 	}
-	if err := h.keep(ctx, what+" is listened to again"); err != nil {
+	did := what + " is listened to again"
+	if len(told) == 0 {
+		did = "what failed is forgotten"
+	}
+	if err := h.keep(ctx, did, told...); err != nil {
 		return doc, err
 	}
 	if len(doc.Bans) == 0 {

@@ -180,7 +180,9 @@ func TestGuardThatCannotBeWritten(t *testing.T) {
 	if d := h.examineGuard()[0]; d.Result != bad || !strings.Contains(d.Detail, "not since") {
 		t.Errorf("the doctor: %+v", d)
 	}
-	if err := h.keep(t.Context(), "it is banned"); err == nil || !strings.Contains(err.Error(), "could not be written down") || asProblem(err).status != statusPartly {
+	running := *h
+	running.server = &server{}
+	if err := running.keep(t.Context(), "it is banned"); err == nil || !strings.Contains(err.Error(), "could not be written down") || asProblem(err).status != statusPartly {
 		t.Errorf("the owner is told %v", err)
 	}
 	away("elsewhere", "guard")
@@ -197,27 +199,70 @@ func TestGuardThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// Who lifts bans is told who is listened to and that a restart bans them again, where that
-// could not be written.
-func TestUnbanThatCannotBeWritten(t *testing.T) {
-	for _, c := range []struct {
-		wish unbanWish
-		says string
-	}{
-		{unbanWish{All: true}, "everybody who was banned is listened to again, but that could not be written down"},
-		{unbanWish{Source: "203.0.113.7"}, "203.0.113.7 is listened to again, but that could not be written down"},
-	} {
-		h := aHouse(t, "")
-		failFrom(h.guard, 5, "203.0.113.7", "")
-		if err := h.ledger.Close(); err != nil {
+// What could not be written down is not said to be so: without a running gateway nothing has
+// changed, and with one nobody is said to be listened to who never was banned.
+func TestWhatCannotBeWrittenIsNotSaidToHold(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	kept := watch(t, l)
+	failFrom(kept.guard, 5, "203.0.113.7", "")
+	mustWrite(t, kept)
+	db, err := sql.Open("sqlite", filepath.Join(dir, ledger.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("ALTER TABLE guard RENAME TO elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+
+	var told []event.Event
+	say := func(running bool, do func(*house) error) (string, int) {
+		t.Helper()
+		g := newGuard(config.Default(), guard.Config{})
+		failFrom(g, 5, "203.0.113.7", "")
+		k := &guardKeeper{guard: g, ledger: l, log: slog.New(slog.DiscardHandler), pending: map[recordName]guard.Record{}}
+		h := &house{guard: g, kept: k, cfg: config.Default(), links: lan.NewLinks(), events: func(e event.Event) { told = append(told, e) }}
+		if h.identity, err = identity.New(t.Context(), identity.Config{Ledger: openLedger(t, "")}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := unbanSource(t.Context(), h, c.wish)
-		if err == nil || !strings.HasPrefix(err.Error(), c.says) || asProblem(err).status != statusPartly {
-			t.Errorf("%+v: %v", c.wish, err)
+		if running {
+			h.server = &server{}
 		}
-		if !h.guard.Listens(netip.MustParseAddr("203.0.113.7")) {
-			t.Errorf("%+v: it is still banned", c.wish)
+		told = nil
+		err := do(h)
+		if err == nil {
+			t.Fatal("it was written nowhere")
+		}
+		return err.Error(), asProblem(err).status
+	}
+	unban := func(w unbanWish) func(*house) error {
+		return func(h *house) error { _, err := unbanSource(t.Context(), h, w); return err }
+	}
+	ban := func(h *house) error {
+		_, err := banSource(t.Context(), h, banWish{Source: "198.51.100.7", Seconds: 60})
+		return err
+	}
+	allow := func(h *house) error {
+		_, err := allowSource(t.Context(), h, allowWish{Source: "198.51.100.7"})
+		return err
+	}
+	for name, c := range map[string]struct {
+		do              func(*house) error
+		stopped, lively string // how the answer begins
+		events          int    // of a running gateway
+	}{
+		"unban all":      {unban(unbanWish{All: true}), "nothing is changed: that everybody who was banned is listened to again could not", "everybody who was banned is listened to again, but that could not", 1},
+		"unban one":      {unban(unbanWish{Source: "203.0.113.7"}), "nothing is changed: that 203.0.113.7 is listened to again could not", "203.0.113.7 is listened to again, but that could not", 1},
+		"unban nobody":   {unban(unbanWish{Source: "203.0.113.8"}), "nothing is changed: that what failed is forgotten could not", "what failed is forgotten, but that could not", 0},
+		"ban somebody":   {ban, "nothing is changed: that 198.51.100.7 is banned could not", "198.51.100.7 is banned, but that could not", 1},
+		"allow somebody": {allow, "nothing is changed: that 198.51.100.7 is allowed could not", "198.51.100.7 is allowed, but that could not", 0},
+	} {
+		if said, status := say(false, c.do); !strings.HasPrefix(said, c.stopped) || status != statusCannot || len(told) != 0 {
+			t.Errorf("%s, without a gateway: %q, status %d, events %v", name, said, status, told)
+		}
+		if said, status := say(true, c.do); !strings.HasPrefix(said, c.lively) || status != statusPartly || len(told) != c.events {
+			t.Errorf("%s, with a gateway: %q, status %d, events %v", name, said, status, told)
 		}
 	}
 }

@@ -87,8 +87,8 @@ func importBans(ctx context.Context, h *house, in importWish) (doc importDocumen
 	if !in.Apply || len(doc.Taken) == 0 {
 		return doc, nil
 	}
-	h.events(event.Event{Kind: event.Banned, Detail: count(len(doc.Taken), "address", "addresses") + " that Home Assistant had banned, until " + doc.Until})
-	return doc, h.keep(ctx, "they are banned")
+	return doc, h.keep(ctx, "they are banned",
+		event.Event{Kind: event.Banned, Detail: count(len(doc.Taken), "address", "addresses") + " that Home Assistant had banned, until " + doc.Until})
 }
 
 // words are why it is banned here.
