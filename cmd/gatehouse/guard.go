@@ -120,7 +120,7 @@ ban is lifted, and it says so.`,
 			}
 			return a.print(doc, func(w io.Writer) {
 				for _, b := range doc.Bans {
-					if b.Source != wish.Source && !all {
+					if !all && b.isAround(wish.Source) {
 						fmt.Fprintf(w, "%s is listened to again, and with it %s.\n", b.Source, wish.Source)
 						continue
 					}
@@ -173,6 +173,9 @@ func (a *app) guardAllow(ctx context.Context, wish allowWish) error {
 	return a.print(doc, func(w io.Writer) {
 		if doc.Allowed {
 			fmt.Fprintf(w, "%s is never banned from now on. Whoever comes from there has to sign in all the same.\n", doc.Allowance.Source)
+			if len(doc.Except) > 0 {
+				fmt.Fprintf(w, "Banned all the same, as you said: %s.\n", strings.Join(doc.Except, ", "))
+			}
 			return
 		}
 		fmt.Fprintf(w, "%s may be banned again.\n", doc.Allowance.Source)
@@ -220,6 +223,13 @@ without --all those at home as well.`,
 	}
 	c.Flags().BoolVar(&all, "all", false, "take over what is at home or private, too")
 	return c
+}
+
+// isAround reports whether a ban is one of a network around what somebody typed.
+func (b banRow) isAround(typed string) bool {
+	banned, err := config.ParsePrefix(b.Source)
+	p, err2 := config.ParsePrefix(typed)
+	return err == nil && err2 == nil && banned.Bits() < p.Bits() && banned.Contains(p.Addr())
 }
 
 // ends says when a ban ends.

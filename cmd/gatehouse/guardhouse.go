@@ -300,6 +300,7 @@ type allowDocument struct {
 	SchemaVersion int        `json:"schema_version"`
 	Allowed       bool       `json:"allowed"`
 	Allowance     allowedRow `json:"allowance"`
+	Except        []string   `json:"except"` // parts of it that the owner banned, and that stay banned
 }
 
 func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument, err error) {
@@ -307,7 +308,7 @@ func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument
 	if err != nil {
 		return doc, err
 	}
-	doc = allowDocument{schemaVersion, !in.Remove, allowedRow{Source: addrOf(p)}}
+	doc = allowDocument{schemaVersion, !in.Remove, allowedRow{Source: addrOf(p)}, []string{}}
 	for _, a := range h.guard.Allowed() {
 		if a.Prefix == p && a.Why == byConfiguration {
 			if !in.Remove {
@@ -328,6 +329,11 @@ func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument
 	doc.Allowance.Since, doc.Allowance.Why = stamp(time.Now()), cmp.Or(oneLine(in.Why), "the owner said so")
 	if err := h.guard.Allow(p, doc.Allowance.Why); err != nil {
 		return doc, cannotSay(err)
+	}
+	for _, b := range h.guard.Bans() {
+		if b.Prefix.Bits() > p.Bits() && p.Overlaps(b.Prefix) {
+			doc.Except = append(doc.Except, addrOf(b.Prefix))
+		}
 	}
 	return doc, h.keep(ctx, addrOf(p)+" is allowed")
 }
