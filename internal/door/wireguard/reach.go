@@ -68,22 +68,26 @@ func isBroadcast(n netip.Prefix, a netip.Addr) bool {
 // reachStream makes a connection to somebody behind for a peer, and carries between them.
 // Who is not reached refuses, as one does at whom nothing listens.
 func (d *Door) reachStream(r *tcp.ForwarderRequest, from, to netip.AddrPort) {
-	if !d.reaches(to.Addr()) || d.peers.at(from.Addr()) == nil {
+	if !d.reaches(to.Addr()) {
+		r.Complete(true)
+		return
+	}
+	c := d.room(from.Addr()) // before anybody is asked: what waits for an answer counts, too
+	if c == nil {
 		r.Complete(true)
 		return
 	}
 	behind, err := d.dial(d.tunnel.ctx, "tcp", to.String())
-	if err != nil {
-		r.Complete(true)
+	begun := err == nil && c.begin(r)
+	r.Complete(!begun)
+	if begun {
+		carry(c, behind)
 		return
 	}
-	c := d.begin(r, from.Addr())
-	r.Complete(c == nil)
-	if c == nil {
+	c.giveUp()
+	if err == nil {
 		_ = behind.Close()
-		return
 	}
-	carry(c, behind)
 }
 
 // carry copies both ways until both have ended, or one has failed.

@@ -144,6 +144,15 @@ func TestPeersReachWhatIsNamed(t *testing.T) {
 			t.Errorf("%s is reached", to)
 		}
 	}
+	m := h.peers.at(p.peer.Addresses[0])
+	for m.enter(&Conn{peer: m}) {
+	}
+	if _, err := p.tcp(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), port).String(), 700*time.Millisecond); err == nil {
+		t.Error("one too many is reached")
+	}
+	h.peers.mu.Lock()
+	clear(m.streams)
+	h.peers.mu.Unlock()
 	held, err := p.tcp(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), port).String(), 5*time.Second)
 	must(t, err)
 	defer held.Close()

@@ -88,11 +88,9 @@ func (d *Door) stream(r *tcp.ForwarderRequest) {
 	case portDNS:
 		handOver = d.answerStream
 	}
-	c := (*Conn)(nil)
-	if handOver != nil {
-		c = d.begin(r, from.Addr())
-	}
-	if c == nil {
+	c := d.room(from.Addr())
+	if handOver == nil || c == nil || !c.begin(r) {
+		c.giveUp()
 		r.Complete(true)
 		return
 	}
@@ -100,25 +98,37 @@ func (d *Door) stream(r *tcp.ForwarderRequest) {
 	handOver(c)
 }
 
-// begin shakes hands with a peer that has room left; nil where it has none.
-func (d *Door) begin(r *tcp.ForwarderRequest, from netip.Addr) *Conn {
+// room is a connection that has not begun, of a peer that has room for it; nil where it has
+// none, or nobody has the address.
+func (d *Door) room(from netip.Addr) *Conn {
 	c := &Conn{peer: d.peers.at(from)}
 	if c.peer == nil || !c.peer.enter(c) {
 		return nil
 	}
+	return c
+}
+
+// giveUp gives the room back of a connection that has not begun.
+func (c *Conn) giveUp() {
+	if c != nil {
+		c.peer.leave(c)
+	}
+}
+
+// begin shakes hands. It is false where that fails, or the peer has gone meanwhile.
+func (c *Conn) begin(r *tcp.ForwarderRequest) bool {
 	var wq waiter.Queue
 	ep, err := r.CreateEndpoint(&wq)
 	if err != nil {
-		c.peer.leave(c)
-		return nil
+		return false
 	}
 	options(ep)
 	c.endpoint, c.TCPConn = ep, gonet.NewTCPConn(&wq, ep)
 	if !c.peer.made(c) {
 		c.cut()
-		return nil
+		return false
 	}
-	return c
+	return true
 }
 
 // options are those that every connection has. That one cannot be set is no reason to

@@ -245,7 +245,12 @@ func (d *Door) Run(ctx context.Context) error {
 	defer d.shutDown()
 	group, running := errgroup.WithContext(ctx)
 	lead := &wire.Server{Handler: http.HandlerFunc(d.lead), ErrorLog: d.cfg.Log}
-	group.Go(func() error { return lead.Serve(running, d.plain) })
+	group.Go(func() error {
+		if err := lead.Serve(running, d.plain); !errors.Is(err, net.ErrClosed) { // Close may be sooner than ctx
+			return err
+		}
+		return nil
+	})
 	for _, addr := range d.own {
 		group.Go(func() error { return d.answer(running, addr) })
 	}

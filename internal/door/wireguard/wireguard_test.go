@@ -42,6 +42,7 @@ type house struct {
 
 func open(t *testing.T, change func(*Config)) *house {
 	t.Helper()
+	t.Parallel() // what hears nothing is waited for
 	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
