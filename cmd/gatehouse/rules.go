@@ -17,9 +17,10 @@ import (
 
 // The owner's rules for addresses: [[guard.rules]].
 
-// doorWords are the doors that a rule may name.
+// doorWords are the doors that a rule may name: those where a client comes with an address of
+// its own.
 func doorWords() []string {
-	return []string{string(policy.HTTPS), string(policy.LAN), string(policy.WireGuard)}
+	return []string{string(policy.HTTPS), string(policy.LAN), string(policy.WireGuard), string(policy.SSH)}
 }
 
 // rulesOf are the rules of the configuration as they are asked.
@@ -180,7 +181,7 @@ func (h *house) explainRules(addr netip.Addr) rulesRow {
 	return row
 }
 
-// openDoorWords are the doors of the configuration.
+// openDoorWords are the doors of the configuration that rules hold at.
 func (h *house) openDoorWords() (doors []string) {
 	if h.cfg.Doors.HTTPS != nil {
 		doors = append(doors, string(policy.HTTPS))
@@ -190,6 +191,9 @@ func (h *house) openDoorWords() (doors []string) {
 	}
 	if h.cfg.Doors.WireGuard != nil {
 		doors = append(doors, string(policy.WireGuard))
+	}
+	if h.cfg.Doors.SSH != nil {
+		doors = append(doors, string(policy.SSH))
 	}
 	return doors
 }
