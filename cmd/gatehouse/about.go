@@ -26,7 +26,7 @@ func (a *app) newStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show what is open, who is in and how Home Assistant is",
 		Long:  "Shows the state of the gateway. The exit status is 1 where none runs.",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "status", status, none{})
 			if err != nil {
@@ -170,7 +170,7 @@ func (a *app) newConfigCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Read the configuration, change nothing, say what is wrong",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(*cobra.Command, []string) error {
 			c, path, err := a.loadConfig()
 			if err != nil {
@@ -193,7 +193,7 @@ func (a *app) newConfigCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "Show the configuration in force, with every default",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(*cobra.Command, []string) error {
 			c, path, err := a.loadConfig()
 			if err != nil {

@@ -43,7 +43,7 @@ With offload = "nftables" under [guard], it also has the kernel drop new connect
 doors from who is banned, when the gateway asks for it: only from public addresses, never from
 this machine's own, its neighbours or what the configuration allows, and at most for a week.
 That takes the capability CAP_NET_ADMIN. The table inet gatehouse_guard goes when it ends.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runAgent(cmd.Context(), socket) },
 	}
 	cmd.Flags().StringVar(&socket, "socket", socket, "listen on this `SOCKET`")

@@ -73,7 +73,7 @@ machine stays open and does not count for it.`,
   gatehouse audit --router
   gatehouse audit --root /mnt/card
   gatehouse audit --root backup/data --ha backup/data`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u.said = cmd.Flags().Changed
 			return u.run(cmd.Context())

@@ -301,7 +301,7 @@ input, one line for each secret.`,
 		},
 	}
 	retry := &cobra.Command{
-		Use: "retry", Short: "Try now to get what is missing, without waiting for the next time", Args: cobra.NoArgs,
+		Use: "retry", Short: "Try now to get what is missing, without waiting for the next time", Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "certificates/retry", again, none{})
 			if err != nil {

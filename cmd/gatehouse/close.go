@@ -46,7 +46,7 @@ Releases of Home Assistant before 2026.8 keep the address in configuration.yaml:
 as root there.`,
 		Example: `  gatehouse close --preview
   gatehouse close && gatehouse confirm`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wish := closeWish{Next: string(modeClosed), Stays: stays}
 			if inFront {
@@ -347,7 +347,7 @@ func (a *app) newKeeperCommand() *cobra.Command {
 		Use:    keeperVerb,
 		Short:  "Wait until a trial is confirmed or over, and change configuration.yaml back",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGHUP)
 			c, err := a.converse()
@@ -406,7 +406,7 @@ func (a *app) newConfirmCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm",
 		Short: "Keep what is on trial: a closed house, or a fix that could have locked you out",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if done, err := a.confirmFix(); done || err != nil {
 				return err
@@ -430,7 +430,7 @@ func (a *app) newOpenCommand() *cobra.Command {
 		Long: `Opens the house to everybody at home: nothing is refused there, and what Home Assistant
 accepts is learned. From outside nobody comes in but who is known, as ever. A close that is
 on trial is taken back.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.wayBack(cmd.Context(), "house/open", openToHome)
 		},
@@ -446,7 +446,7 @@ it was before. Nothing that the gateway knows is forgotten.
 
 It works whether the gateway runs or not. Where Home Assistant does not run, its own files
 are changed, as root, and it has its address when it starts.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.wayBack(cmd.Context(), "house/off", offHouse)
 		},

@@ -40,7 +40,7 @@ kept: when it ends, everything is gone.
 While it runs and there is no configuration, the other verbs (devices, people,
 invite …) speak to it.`,
 		Example: "  gatehouse demo",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.demo(cmd.Context(), listen, ssh)
 		},

@@ -53,7 +53,7 @@ func (a *app) newDoctorCommand() *cobra.Command {
 		Long: `Looks at the configuration, the state directory, the doors, the certificates and the
 way to Home Assistant. The exit status is 1 where something is wrong, and 3 where
 nothing is, but not everything could be looked at.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "doctor", examine, a.readHomeBans())
 			if err != nil {

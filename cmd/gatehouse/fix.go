@@ -90,7 +90,7 @@ before, and one "gatehouse undo" takes it back.
 The profile home holds what nobody in a home misses; strict what costs some comfort, too.`,
 		Example: `  gatehouse harden --profile home --dry-run
   gatehouse harden --profile home --without ssh.password-auth`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error { return x.harden(cmd.Context()) },
 	}
 	x.flags(cmd)

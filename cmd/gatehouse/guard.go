@@ -30,7 +30,7 @@ func (a *app) newGuardStatusCommand() *cobra.Command {
 		Use:     "status",
 		Aliases: []string{"list"},
 		Short:   "Show what is banned and allowed, and how the guard stands",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "guard", guardStatus, none{})
 			if err != nil {

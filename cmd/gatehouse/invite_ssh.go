@@ -192,7 +192,7 @@ func (a *app) newDoorSSHCommand() *cobra.Command {
 file known_hosts, and the records for the home's zone. Each client that comes in learns the
 next key, too. With --rotate that one is shown from now on; who has not come since it was
 made is warned, and has to compare the fingerprint anew.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			name, do := "doors/ssh", showHostKey
 			if rotate {

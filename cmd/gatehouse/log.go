@@ -371,7 +371,7 @@ of a whole log, noted elsewhere, shows that, too: give it back with --noted. The
 writes such notes into the service's own log at every start and every day.`,
 		Example: `  gatehouse log verify
   gatehouse log verify --noted 4711:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, n := range notes {
 				if _, err := event.ParseNote(n); err != nil {

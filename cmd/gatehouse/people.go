@@ -366,6 +366,14 @@ func atMost(n int, what string) cobra.PositionalArgs {
 	}
 }
 
+// noWords is exactly for verbs that are told all by flags.
+func noWords(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return &problem{status: statusUsage, err: fmt.Errorf("%s wants no words besides its flags and got %.60q", cmd.CommandPath(), args[0]), hint: cmd.CommandPath() + " --help lists the flags"}
+}
+
 func orDash(s string) string {
 	if s == "" {
 		return "-"

@@ -33,7 +33,7 @@ A door whose certificate is missing stays closed and says why; the others open.
 Run by root with a state directory of another user, it opens its doors, reads its
 certificates and then becomes that user for good.`,
 		Example: "  gatehouse serve --config /etc/gatehouse/gatehouse.toml",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, path, err := a.loadConfig()
 			if err != nil {

@@ -44,7 +44,7 @@ line is the password, the second, if there is one, the code of the second factor
 		Example: `  gatehouse setup
   gatehouse setup --name ha.example.org --certificate /etc/ssl/ha.pem --key /etc/ssl/ha.key
   gatehouse setup --ha-url http://127.0.0.1:8123 --ha-user anna --ha-password-file - --yes <password`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.said = cmd.Flags().Changed
 			return s.run(cmd.Context())

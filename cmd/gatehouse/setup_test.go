@@ -416,7 +416,7 @@ func TestSetupRefuses(t *testing.T) {
 		{name: "no such directory", args: []string{"--ha-dir", "/gone", "--ha-url", "HA", "--no-token", "--yes"}, status: statusUsage, says: "/gone is not Home Assistant's configuration directory"},
 		{name: "closed directory", host: shutFS{}, args: []string{"--ha-dir", "/config", "--ha-url", "HA", "--no-token", "--yes"}, status: statusCannot, says: "run this as root"},
 		{name: "two homes", host: homes("config", "homeassistant"), args: []string{"--no-token", "--yes"}, status: statusUsage, says: "--ha-dir"},
-		{name: "words too many", args: []string{"HA"}, status: statusCannot, says: "unknown command"},
+		{name: "words too many", args: []string{"HA"}, status: statusUsage, says: "wants no words"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := newSetupHome(t, c.options)

@@ -275,7 +275,7 @@ func (a *app) newFixKeeperCommand() *cobra.Command {
 		Use:    fixKeeperVerb,
 		Short:  "Put back what is interrupted, and what nobody confirms in time",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGHUP)
 			x, closing, err := r.open()
