@@ -130,5 +130,5 @@ func (s *server) refusedAtDoor(door policy.Door, source netip.Addr, why wire.Rea
 
 // rulesFailed is the event of a file that the rules cannot be asked with.
 func rulesFailed(f filter.File) event.Event {
-	return event.Event{Kind: event.RulesFailed, Detail: f.Path + ": " + f.Trouble}
+	return event.Event{Kind: event.RulesFailed, Detail: f.Trouble} // which begins with the path
 }

@@ -445,8 +445,11 @@ func sayVerdict(w io.Writer, doc verifyDocument) {
 	switch event.Verdict(doc.Verdict) {
 	case event.Whole:
 		fmt.Fprintf(w, "The event log is whole: %s in %s, from %s to %s.\n", count(int(doc.Events), "event", "events"), count(doc.Files, "file", "files"), doc.From, doc.To)
-		if doc.Unsealed > 0 || doc.Damaged {
-			fmt.Fprintf(w, "Its last second is not sealed (%s): the gateway was killed then, or the power went.\n", count(int(doc.Unsealed), "line", "lines"))
+		if doc.Unsealed > 0 {
+			fmt.Fprintf(w, "Its last second is not sealed (%s), and proves nothing: the gateway was killed then, or the power went, or somebody wrote it.\n", count(int(doc.Unsealed), "line", "lines"))
+		}
+		if doc.Damaged {
+			fmt.Fprintln(w, "What is behind its last line is no event and proves nothing: half a line, as a power cut leaves it, or what somebody wrote there.")
 		}
 		if doc.Noted != "" {
 			fmt.Fprintf(w, "Note this elsewhere, and nothing up to here can be changed unnoticed:\n  %s\n", doc.Noted)

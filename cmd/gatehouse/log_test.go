@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/internal/event"
+	"gatehouse/internal/guard/filter"
 )
 
 func fileMode(t *testing.T, name string) os.FileMode {
@@ -142,5 +143,34 @@ func TestEventOnATerminal(t *testing.T) {
 	}
 	if strings.ContainsAny(out.String(), "\x1b\r\u0085\u2066\u202e") || !strings.Contains(out.String(), `\u202e`) || !strings.Contains(out.String(), "ü") {
 		t.Errorf("the documents are %q", out.String())
+	}
+}
+
+// What is behind the last seal proves nothing, and it is said which of it there is.
+func TestVerdictOfWhatIsNotSealed(t *testing.T) {
+	say := func(unsealed uint64, damaged bool) string {
+		var b bytes.Buffer
+		sayVerdict(&b, verifyDocument{Verdict: string(event.Whole), Events: 3, Files: 1, Unsealed: unsealed, Damaged: damaged})
+		return b.String()
+	}
+	const lines, rest = "not sealed (2 lines), and proves nothing", "behind its last line is no event and proves nothing"
+	for _, c := range []struct {
+		said        string
+		lines, rest bool
+	}{{say(0, false), false, false}, {say(2, false), true, false}, {say(0, true), false, true}, {say(2, true), true, true}} {
+		if strings.Contains(c.said, lines) != c.lines || strings.Contains(c.said, rest) != c.rest || strings.Contains(c.said, "0 lines") {
+			t.Errorf("it says %q", c.said)
+		}
+	}
+}
+
+// A file of the rules that cannot be used is named once.
+func TestRulesFailedNamesTheFileOnce(t *testing.T) {
+	f, err := filter.New(filter.Config{Rules: []filter.Rule{{Action: filter.Deny, From: []string{"list:/nowhere/list"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if detail := rulesFailed(f.Files()[0]).Detail; strings.Count(detail, "/nowhere/list") != 1 {
+		t.Errorf("it says %q", detail)
 	}
 }
