@@ -150,7 +150,7 @@ mobileconfig  a configuration profile, for iPhone, iPad and Mac
 While another root is prepared, pem and mobileconfig hold that one and the one that
 still counts; der holds the one that is prepared.`,
 		Example: "  gatehouse ca export > gatehouse.pem\n  gatehouse ca export --format der > gatehouse.crt\n  gatehouse ca export | openssl x509 -noout -text",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains([]string{"pem", "der", "mobileconfig"}, format) {
 				return &problem{status: statusUsage, err: fmt.Errorf("there is no format %q", format), hint: "the formats are pem, der and mobileconfig"}
@@ -196,7 +196,7 @@ func (a *app) newCAFingerprintCommand() *cobra.Command {
 page of the house shows, and where that page is. On a terminal there is a QR code that
 leads a telephone to it. The comparison is what proves that a certificate is the house's:
 do it before you install one.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := a.loadAuthority(cmd)
 			if err != nil {
@@ -246,7 +246,7 @@ take it out there, above all if its key may have been stolen.
 --now does both steps at once. It is for a key that may have been stolen, and for names
 that the old root may not vouch for.`,
 		Example: "  gatehouse ca rotate\n  gatehouse ca rotate --finish",
-		Args:    cobra.NoArgs,
+		Args:    noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if finish && now || finish && cancel || now && cancel {
 				return &problem{status: statusUsage, err: errors.New("--finish, --now and --cancel exclude each other"), hint: cmd.CommandPath() + " --help says what each does"}

@@ -215,7 +215,7 @@ The exit status is 1 where the zone is not as it should be.`,
 		},
 	}
 	retry := &cobra.Command{
-		Use: "retry", Short: "Look now, without waiting for the next time", Args: cobra.NoArgs,
+		Use: "retry", Short: "Look now, without waiting for the next time", Args: noWords,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			doc, err := ask(cmd.Context(), a, "ddns/retry", retryDDNS, none{})
 			if err != nil {
