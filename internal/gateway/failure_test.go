@@ -176,6 +176,26 @@ func TestWhatCounts(t *testing.T) {
 				s.shows("/api/states", accessToken(1, time.Hour))
 			}
 		}, guard.HABearer, "", 3, "rest"},
+		{"a token that only an administrator's route was shown, over and over", home, func(h *house, s *browser) {
+			for range 9 { // good or not, Home Assistant's answer is the same
+				s.shows("/api/error_log", accessToken(1, time.Hour))
+			}
+		}, guard.HABearer, "", 1, "admin rest"},
+		{"tokens guessed at an administrator's route", home, func(h *house, s *browser) {
+			for n := range 3 {
+				s.shows("/api/error_log", accessToken(n, time.Hour))
+			}
+		}, guard.HABearer, "", 3, "admin rest"},
+		{"what is no token at an administrator's route", home, func(h *house, s *browser) {
+			for range 3 {
+				s.shows("/api/error_log", "x")
+			}
+		}, guard.HABearer, "", 3, "admin rest"},
+		{"no credential at an administrator's route", home, func(h *house, s *browser) {
+			for range 3 {
+				s.do(request{path: "/api/error_log"})
+			}
+		}, guard.HABearer, "", 3, "admin rest"},
 		{"no credential, refused by Home Assistant", home, func(h *house, s *browser) { s.do(request{path: "/api/states"}) }, guard.HABearer, "", 1, "rest"},
 
 		// Signatures and other secrets in addresses.

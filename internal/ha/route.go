@@ -54,6 +54,16 @@ var routes = []Route{
 // Routes returns every Route but RouteNone.
 func Routes() []Route { return slices.Clone(routes) }
 
+// ForAdministrators reports whether Home Assistant answers 401 there to a good token too, if
+// its user is no administrator.
+func (r Route) ForAdministrators() bool {
+	switch r {
+	case RouteAdminREST, RouteStream, RouteUpload, RouteBackup, RouteSupervisor:
+		return true
+	}
+	return false
+}
+
 // ParseRoute reads a route's name; a hyphen may stand for a space.
 func ParseRoute(s string) (Route, bool) {
 	r := Route(strings.ReplaceAll(s, "-", " "))
