@@ -152,8 +152,8 @@ type tunnelDoor struct {
 	cfg    *config.Config
 
 	mu      sync.Mutex
-	had     map[string]bool // keys that it was given
-	leftOut error           // peers that cannot come
+	had     map[string]identity.Device // by the keys that it was given
+	leftOut error                      // peers that cannot come
 }
 
 // resolvConf is where this machine's resolvers stand (resolv.conf(5)).
@@ -252,9 +252,9 @@ func (t *tunnelDoor) setKeys(keys []identity.KeyInfo) {
 	ctx := context.Background() // what is told outlives who tells it
 	var wrong []error
 	var peers []wireguard.Peer
-	now := make(map[string]bool, len(keys))
+	now := make(map[string]identity.Device, len(keys))
 	for _, k := range keys {
-		now[k.Key.ID] = true
+		now[k.Key.ID] = k.Device
 		p, err := t.peer(ctx, k)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("%s of %s: %w", k.Device.Name, k.Device.PersonName, err))
@@ -264,7 +264,7 @@ func (t *tunnelDoor) setKeys(keys []identity.KeyInfo) {
 	}
 	wrong = append(wrong, t.SetPeers(peers))
 	for id := range t.had {
-		if !now[id] {
+		if _, still := now[id]; !still {
 			wrong = append(wrong, t.ledger.DropSecret(ctx, presharedSecret+id))
 		}
 	}
@@ -318,6 +318,9 @@ func (t *tunnelDoor) health() (say []string) {
 // peerRow is a device's tunnel, in a document.
 type peerRow struct {
 	Key       string `json:"key"`
+	Device    string `json:"device"` // its id
+	Name      string `json:"name"`
+	Person    string `json:"person"`
 	Handshake string `json:"last_handshake,omitempty"` // since the start of the gateway
 	Endpoint  string `json:"endpoint,omitempty"`       // where the device was last
 	Received  uint64 `json:"received_bytes"`
@@ -330,8 +333,11 @@ func (t *tunnelDoor) rows() (rows []peerRow) {
 	if err != nil {
 		return nil // the door is closed
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, p := range stats {
-		row := peerRow{Key: p.Key.String(), Handshake: stamp(p.Handshake), Received: p.Received, Sent: p.Sent}
+		of := t.had[p.Key.String()]
+		row := peerRow{Key: p.Key.String(), Device: of.ID, Name: of.Name, Person: of.PersonName, Handshake: stamp(p.Handshake), Received: p.Received, Sent: p.Sent}
 		if p.Endpoint.IsValid() {
 			row.Endpoint = p.Endpoint.String()
 		}
@@ -358,10 +364,10 @@ func (h *house) tunnels() map[string]peerRow {
 
 // sayTunnels tells of the doors what a table has no room for.
 func sayTunnels(w io.Writer, doors []doorRow) {
-	rows := [][]string{{"PEER", "LAST HANDSHAKE", "FROM", "RECEIVED", "SENT"}}
+	rows := [][]string{{"TUNNEL", "PERSON", "NAME", "LAST HANDSHAKE", "FROM", "RECEIVED", "SENT"}}
 	for _, d := range doors {
 		for _, p := range d.Peers {
-			rows = append(rows, []string{p.Key, ago(p.Handshake), orDash(p.Endpoint), inBytes(p.Received), inBytes(p.Sent)})
+			rows = append(rows, []string{p.Device, p.Person, p.Name, ago(p.Handshake), orDash(p.Endpoint), inBytes(p.Received), inBytes(p.Sent)})
 		}
 	}
 	if len(rows) > 1 {
