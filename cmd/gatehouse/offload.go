@@ -47,13 +47,14 @@ type judge interface {
 // A known device passes a ban of its address, but the kernel knows no devices, and behind a
 // drop none is seen any more. So what counts for the kernel is narrower: a public address that
 // was banned before, or by the owner, from which no known device came lately and which the
-// owner did not allow in part.
+// owner did not allow in part, neither in the guard nor by a rule.
 type offload struct {
-	guard judge
-	ask   func(ctx context.Context, path string, question any) (agent.Answer, error)
-	log   *slog.Logger
-	now   func() time.Time
-	woken chan struct{}
+	guard  judge
+	allows func(netip.Prefix) bool // whether a rule of the owner's is about part of it
+	ask    func(ctx context.Context, path string, question any) (agent.Answer, error)
+	log    *slog.Logger
+	now    func() time.Time
+	woken  chan struct{}
 
 	// Of run alone: what the kernel drops, and until when; nil where that is not known. refused
 	// are those that the agent does not drop.
@@ -67,8 +68,8 @@ type offload struct {
 }
 
 // newOffload returns what keeps the kernel in step, by the agent at a socket.
-func newOffload(g judge, socket string, log *slog.Logger) *offload {
-	return &offload{guard: g, ask: askAgent(socket), log: log, now: time.Now, woken: make(chan struct{}, 1), err: errors.New("the agent was not asked yet")}
+func newOffload(g judge, allows func(netip.Prefix) bool, socket string, log *slog.Logger) *offload {
+	return &offload{guard: g, allows: allows, ask: askAgent(socket), log: log, now: time.Now, woken: make(chan struct{}, 1), err: errors.New("the agent was not asked yet")}
 }
 
 // wake says that something has changed. It never waits.
@@ -191,7 +192,7 @@ func (o *offload) wanted(now time.Time) map[netip.Prefix]time.Time {
 		}
 		again := b.By == guard.ByOwner || b.Level > 0
 		part := slices.ContainsFunc(allowed, func(a guard.Allowance) bool { return a.Prefix.Overlaps(b.Prefix) })
-		if again && !part && nft.Takes(b.Prefix) && until.Sub(now) > offloadSlack && !o.guard.KnownFrom(b.Prefix) {
+		if again && !part && nft.Takes(b.Prefix) && until.Sub(now) > offloadSlack && !o.guard.KnownFrom(b.Prefix) && !o.allows(b.Prefix) {
 			wanted[b.Prefix] = until
 		}
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -148,6 +150,45 @@ func startAgent(t *testing.T, text string) (stop func()) {
 	})
 }
 
+func allowsNobody(netip.Prefix) bool { return false }
+
+// Whom a rule of the configuration allows, the kernel does not drop, however often they are
+// banned: behind a drop nobody could be known any more.
+func TestAllowedByRuleIsNotDropped(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "friends")
+	if err := os.WriteFile(list, []byte("198.51.100.0/25\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("gatehouse.toml", []byte(offloading+`
+[[guard.rules]]
+action = "allow"
+from = ["203.0.113.7", "2001:db8:a:1::/64", "list:`+list+`"]
+[[guard.rules]]
+action = "deny"
+from = ["any"]
+known_pass = true
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := newFilter(cfg, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := guard.New(guard.Config{})
+	o := newOffload(g, rules.Allows, agentSocket, slog.New(slog.DiscardHandler))
+	for _, p := range []string{"203.0.113.7/32", "203.0.113.8/32", "198.51.100.9/32", "198.51.100.200/32", "2001:db8:a::/48", "2001:db8:b::/48"} {
+		if err := g.Ban(netip.MustParsePrefix(p), time.Time{}, "for the test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := slices.SortedFunc(maps.Keys(o.wanted(time.Now())), netip.Prefix.Compare)
+	want := []netip.Prefix{netip.MustParsePrefix("198.51.100.200/32"), netip.MustParsePrefix("203.0.113.8/32"), netip.MustParsePrefix("2001:db8:b::/48")}
+	if !slices.Equal(got, want) {
+		t.Errorf("the kernel is to drop %v, want %v", got, want)
+	}
+}
+
 const offloading = "[home]\nname = \"house.test\"\n[doors.https]\nlisten = \":443\"\n[doors.lan]\n[guard]\noffload = \"nftables\"\nallow = [\"198.51.100.0/24\"]\n"
 
 // Five failures, again after a ban, and the next connection is dropped in the kernel, by the
@@ -168,7 +209,7 @@ func TestBannedAgainIsDropped(t *testing.T) {
 	var o *offload
 	g := guard.New(guard.Config{Now: c.now, Banned: func(guard.Ban) { o.wake() }})
 	var said bytes.Buffer
-	o = newOffload(g, agentSocket, slog.New(slog.NewTextHandler(&said, nil)))
+	o = newOffload(g, allowsNobody, agentSocket, slog.New(slog.NewTextHandler(&said, nil)))
 	o.now = c.now
 	stop := starts(t, o.run)
 	fails := func(from string) {

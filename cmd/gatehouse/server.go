@@ -169,7 +169,7 @@ func newServer(ctx context.Context, c *config.Config, p parts) (s *server, err e
 		return s, err
 	}
 	if c.Guard.Offload == config.Nftables {
-		s.offload = newOffload(s.guard, agentSocket, p.log)
+		s.offload = newOffload(s.guard, s.filter.Allows, agentSocket, p.log)
 	}
 	if s.authority, err = openAuthority(ctx, c, p.ledger); err != nil {
 		return s, err
