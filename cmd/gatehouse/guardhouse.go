@@ -272,7 +272,7 @@ func unbanSource(ctx context.Context, h *house, in unbanWish) (doc bansDocument,
 	for _, p := range prefixes {
 		for _, b := range h.guard.Unban(p) {
 			doc.Bans = append(doc.Bans, rowOfBan(b))
-			told = append(told, event.Event{Kind: event.Unbanned, Addr: addrOf(b.Prefix), Detail: "by the owner"})
+			told = append(told, event.Event{Kind: event.Unbanned, Addr: addrOf(b.Prefix), Detail: "by the owner", Owner: true})
 		}
 	}
 	did := what + " is listened to again"
@@ -321,7 +321,7 @@ func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument
 		if !h.guard.Disallow(p) {
 			return doc, &problem{status: statusNo, err: fmt.Errorf("%s was not allowed", addrOf(p)), hint: `"gatehouse guard status" shows what is`}
 		}
-		return doc, h.keep(ctx, addrOf(p)+" may be banned again")
+		return doc, h.keep(ctx, addrOf(p)+" may be banned again", event.Event{Kind: event.Disallowed, Addr: addrOf(p)})
 	}
 	if p.Bits() == 0 && !in.Sure {
 		return doc, &problem{status: statusNo, err: fmt.Errorf("%s is not allowed: it is everybody, and nobody would be banned any more", addrOf(p)), hint: "say --yes if it shall be"}
@@ -335,7 +335,7 @@ func allowSource(ctx context.Context, h *house, in allowWish) (doc allowDocument
 			doc.Except = append(doc.Except, addrOf(b.Prefix))
 		}
 	}
-	return doc, h.keep(ctx, addrOf(p)+" is allowed")
+	return doc, h.keep(ctx, addrOf(p)+" is allowed", event.Event{Kind: event.Allowed, Addr: addrOf(p), Detail: doc.Allowance.Why})
 }
 
 // banOf is the ban that an explanation speaks of, with what was said of it at the time.

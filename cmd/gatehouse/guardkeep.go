@@ -252,7 +252,7 @@ func (s *server) sharing(x guard.Sharing) {
 
 // bannedEvent is a ban as the owner hears of it.
 func bannedEvent(b guard.Ban) event.Event {
-	e := event.Event{Kind: event.Banned, Addr: addrOf(b.Prefix), Detail: "until " + stamp(b.Until)}
+	e := event.Event{Kind: event.Banned, Addr: addrOf(b.Prefix), Detail: "until " + stamp(b.Until), Owner: b.By == guard.ByOwner}
 	if b.Until.IsZero() {
 		e.Detail = "until it is lifted"
 	}

@@ -256,7 +256,7 @@ func TestWhatCannotBeWrittenIsNotSaidToHold(t *testing.T) {
 		"unban one":      {unban(unbanWish{Source: "203.0.113.7"}), "nothing is changed: that 203.0.113.7 is listened to again could not", "203.0.113.7 is listened to again, but that could not", 1},
 		"unban nobody":   {unban(unbanWish{Source: "203.0.113.8"}), "nothing is changed: that what failed is forgotten could not", "what failed is forgotten, but that could not", 0},
 		"ban somebody":   {ban, "nothing is changed: that 198.51.100.7 is banned could not", "198.51.100.7 is banned, but that could not", 1},
-		"allow somebody": {allow, "nothing is changed: that 198.51.100.7 is allowed could not", "198.51.100.7 is allowed, but that could not", 0},
+		"allow somebody": {allow, "nothing is changed: that 198.51.100.7 is allowed could not", "198.51.100.7 is allowed, but that could not", 1},
 	} {
 		if said, status := say(false, c.do); !strings.HasPrefix(said, c.stopped) || status != statusCannot || len(told) != 0 {
 			t.Errorf("%s, without a gateway: %q, status %d, events %v", name, said, status, told)
@@ -381,6 +381,12 @@ func TestOwnersBansAreEvents(t *testing.T) {
 	if err != nil || len(doc.Bans) != 2 {
 		t.Errorf("an address in a banned network: %+v, %v", doc, err)
 	}
+	if _, err := allowSource(t.Context(), h, allowWish{Source: "198.51.100.7", Why: "a friend"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := allowSource(t.Context(), h, allowWish{Source: "198.51.100.7", Remove: true}); err != nil {
+		t.Fatal(err)
+	}
 	want := []struct {
 		kind   event.Kind
 		addr   string
@@ -388,13 +394,14 @@ func TestOwnersBansAreEvents(t *testing.T) {
 	}{
 		{event.Banned, "203.0.113.0/24", "until it is lifted: scans all night [2J"}, {event.Banned, "203.0.113.9", "the owner said so"},
 		{event.Unbanned, "203.0.113.0/24", "by the owner"}, {event.Unbanned, "203.0.113.9", "by the owner"},
+		{event.Allowed, "198.51.100.7", "a friend"}, {event.Disallowed, "198.51.100.7", ""},
 	}
 	if len(told) != len(want) {
 		t.Fatalf("%+v", told)
 	}
 	for i, w := range want {
-		if told[i].Kind != w.kind || told[i].Addr != w.addr || !strings.Contains(told[i].Detail, w.detail) {
-			t.Errorf("%d: %+v, want %+v", i, told[i], w)
+		if told[i].Kind != w.kind || told[i].Addr != w.addr || !strings.Contains(told[i].Detail, w.detail) || told[i].Kind.ByStrangers() && !told[i].Owner {
+			t.Errorf("%d: %+v, want %+v, never held back", i, told[i], w)
 		}
 	}
 	if _, err := unbanSource(t.Context(), h, unbanWish{All: true}); asProblem(err).status != statusNo || !strings.Contains(err.Error(), "nobody is banned") {

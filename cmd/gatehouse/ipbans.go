@@ -88,7 +88,7 @@ func importBans(ctx context.Context, h *house, in importWish) (doc importDocumen
 		return doc, nil
 	}
 	return doc, h.keep(ctx, "they are banned",
-		event.Event{Kind: event.Banned, Detail: count(len(doc.Taken), "address", "addresses") + " that Home Assistant had banned, until " + doc.Until})
+		event.Event{Kind: event.Banned, Detail: count(len(doc.Taken), "address", "addresses") + " that Home Assistant had banned, until " + doc.Until, Owner: true})
 }
 
 // words are why it is banned here.

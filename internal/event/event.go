@@ -57,6 +57,9 @@ type Event struct {
 	// Source may stand in for Addr, which is then filled in if the event is taken down at
 	// all: writing an address costs more than looking at one.
 	Source netip.Addr `json:"-"`
+	// Owner is whether the owner did it, on the machine itself: that is never held back,
+	// though the kind is one that strangers cause.
+	Owner bool `json:"-"`
 }
 
 // Kind says what happened. Its text is what scripts match on and never changes.
@@ -117,6 +120,8 @@ const (
 	Spraying          Kind = "spraying"           // one account is tried from many addresses
 	BansOff           Kind = "bans-off"           // an address is not banned any more, whatever it does: many seem to share it
 	BansOn            Kind = "bans-on"            // it is again
+	Allowed           Kind = "allowed"            // the owner said that an address is never to be banned
+	Disallowed        Kind = "disallowed"         // the owner took that back
 	RulesFailed       Kind = "rules-failed"       // a list of addresses cannot be used; the one before holds
 	EventsLost        Kind = "events-lost"        // lines of the event log could not be written
 	LogRepaired       Kind = "log-repaired"       // the event log ended in half a line, which was cut off
@@ -179,6 +184,8 @@ var sentences = map[Kind]string{
 	Spraying:          "One account is tried from many addresses",
 	BansOff:           "Address is never banned, because many are behind it",
 	BansOn:            "Address can be banned like others again",
+	Allowed:           "Address is never banned from now on",
+	Disallowed:        "Address may be banned again",
 	RulesFailed:       "A list of addresses cannot be used; the one before holds",
 	EventsLost:        "Events are missing here: they could not be written",
 	LogRepaired:       "The end of the event log was damaged and is cut off",
@@ -196,7 +203,7 @@ func Kinds() []Kind {
 		Refused, BadRequest, Banned, Unbanned, AccountSlowed, SocketEnded,
 		HADown, HAUp, CertificateMade, AuthorityChanged, CertificateGot, CertificateFailed, CertificateEnds, AddressChanged, AddressFailed, PublishingStarted,
 		HouseOnTrial, HouseClosed, HouseOpened, HouseReverted,
-		Wary, Spraying, BansOff, BansOn, RulesFailed, EventsLost, LogRepaired, LogBegun,
+		Wary, Spraying, BansOff, BansOn, Allowed, Disallowed, RulesFailed, EventsLost, LogRepaired, LogBegun,
 	}
 }
 

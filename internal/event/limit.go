@@ -87,7 +87,7 @@ func newLimiter() *limiter {
 // lets reports whether an event is taken down; one that is not is counted.
 func (l *limiter) lets(e *Event) bool {
 	k := l.kinds[e.Kind]
-	if k == nil || e.Device != "" && e.Kind != Refused {
+	if k == nil || e.Owner || e.Device != "" && e.Kind != Refused {
 		return true
 	}
 	hash := l.hash(e)
