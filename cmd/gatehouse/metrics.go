@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -87,11 +88,11 @@ func isHere(host string) bool {
 	if err != nil {
 		name = host
 	}
-	switch strings.ToLower(strings.Trim(name, "[]")) {
-	case "localhost", "127.0.0.1", "::1":
+	if name = strings.ToLower(strings.Trim(name, "[]")); name == "localhost" {
 		return true
 	}
-	return false
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.IsLoopback()
 }
 
 // exposition collects families of metrics in the text format. What is written of them

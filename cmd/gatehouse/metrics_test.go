@@ -131,10 +131,12 @@ func TestMetricsAreForHere(t *testing.T) {
 		{"GET", "/metrics", "127.0.0.1:9184", 200},
 		{"GET", "/metrics", "LOCALHOST", 200},
 		{"GET", "/metrics", "[::1]:9184", 200},
+		{"GET", "/metrics", "127.0.0.2:9184", 200}, // where the configuration may have them be asked
 		{"HEAD", "/metrics", "localhost", 200},
 		{"GET", "/metrics", "rebound.example:9184", 403},
 		{"GET", "/metrics", "localhost.example", 403},
 		{"GET", "/metrics", "192.168.1.2", 403},
+		{"GET", "/metrics", "127.0.0.1.example", 403},
 		{"POST", "/metrics", "localhost", 405},
 		{"GET", "/", "localhost", 404},
 		{"GET", "/metrics/x", "localhost", 404},
