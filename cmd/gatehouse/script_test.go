@@ -39,7 +39,7 @@ import (
 //	onion-secrets N         the ledger in state keeps so many onion services' secrets
 //	eventually TEXT PROGRAM ARG…   until the program prints that
 //	issuer PORT [later]     starts an issuer of certificates, at $ISSUER
-//	stop NAME               tells a background command to end, and waits
+//	end WORD                tells a background command with this word to end
 //	wait-until-kept         until the ledger in state says who is banned
 //	power-cut NAME          ends a background command with SIGKILL, and waits
 //	wait-for-answer         until a server answers the verbs
@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 			"wait-for-demo": func(ts *testscript.TestScript, neg bool, _ []string) {
 				scriptWaitFor(ts, neg, []string{demoSocket(ts.Getenv)})
 			},
-			"stop":            scriptStop,
+			"end":             scriptEnd,
 			"wait-until-kept": scriptWaitUntilKept,
 			"power-cut":       scriptPowerCut,
 			"wait-for-answer": scriptWaitForAnswer,
@@ -260,14 +260,14 @@ func scriptWrongCodes(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func scriptStop(ts *testscript.TestScript, _ bool, args []string) {
-	cmds := ts.BackgroundCmds()
-	if len(cmds) == 0 {
-		ts.Fatalf("no background command to stop")
+// scriptEnd ends the newest background command with a word. The word must not be "stop":
+// testscript's own command of that name ends the script there, as if it had passed.
+func scriptEnd(ts *testscript.TestScript, _ bool, args []string) {
+	for _, c := range slices.Backward(ts.BackgroundCmds()) {
+		if slices.Contains(c.Args, args[0]) {
+			ts.Check(c.Process.Signal(os.Interrupt))
+			return
+		}
 	}
-	i := slices.IndexFunc(cmds, func(c *exec.Cmd) bool { return slices.Contains(c.Args, args[0]) })
-	if i < 0 {
-		ts.Fatalf("no background command has the word %s", args[0])
-	}
-	ts.Check(cmds[i].Process.Signal(os.Interrupt))
+	ts.Fatalf("no background command has the word %s", args[0])
 }
