@@ -66,7 +66,7 @@ func german() *messages {
 		HandoutLead:       "Willkommen, {name}. Mit diesem Zertifikat ist dein Gerät hier bekannt.",
 		HandoutDevice:     "Es ist nur für das Gerät „{name}“. Öffne diese Seite dort.",
 		HandoutFetch:      "Hole das Zertifikat. Es ist eine Datei, deren Name auf .p12 endet.",
-		HandoutInstall:    "Öffne die Datei und installiere sie: unter Android als VPN- und App-Zertifikat, auf iPhone und iPad als Profil. Das Passwort hast du mit dem Link gesagt bekommen.",
+		HandoutInstall:    "Unter Android öffne die Datei und installiere sie als VPN- und App-Zertifikat. Auf iPhone und iPad hebe sie in „Dateien“ auf: Die App selbst fragt danach. Das Passwort hast du mit dem Link gesagt bekommen.",
 		HandoutUse:        "Nimm in der App von Home Assistant die Adresse, die du gesagt bekommen hast, und wähle dieses Zertifikat, wenn die App fragt.",
 		HandoutButton:     "Zertifikat holen",
 		HandoutOnce:       "Das geht ein Mal. Lösche die Datei danach.",

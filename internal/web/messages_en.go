@@ -66,7 +66,7 @@ func english() *messages {
 		HandoutLead:       "Welcome, {name}. With this certificate your device is known here.",
 		HandoutDevice:     "It is for the device “{name}” alone. Open this page there.",
 		HandoutFetch:      "Fetch the certificate. It is a file whose name ends in .p12.",
-		HandoutInstall:    "Open the file and install it: as a VPN and app certificate on Android, as a profile on an iPhone or iPad. The password is the one that you were told with the link.",
+		HandoutInstall:    "On Android open the file and install it as a VPN and app certificate. On an iPhone or iPad keep it in Files: the app itself asks for it. The password is the one that you were told with the link.",
 		HandoutUse:        "In the Home Assistant app, use the address that you were told, and choose this certificate when the app asks.",
 		HandoutButton:     "Fetch the certificate",
 		HandoutOnce:       "This works once. Afterwards delete the file.",
