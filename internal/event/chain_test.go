@@ -668,3 +668,24 @@ func TestLogFollowsNoLinks(t *testing.T) {
 	}
 	check(t, dir, Unknown)
 }
+
+// A log that was thrown away, and another of the same length put in its place, is not the one
+// that was noted, though the note is of its very last line.
+func TestAnotherLogOfTheSameLength(t *testing.T) {
+	one, other := filepath.Join(t.TempDir(), "events"), filepath.Join(t.TempDir(), "events")
+	a, b := testChain(t, one), testChain(t, other)
+	for n := range 4 {
+		happened(t, a, 3*n, 3*n+3)
+		happened(t, b, 3*n, 3*n+3)
+		note := a.Last()
+		if note.Seq != b.Last().Seq {
+			t.Fatalf("%d and %d", note.Seq, b.Last().Seq)
+		}
+		if r := check(t, one, Whole, note); r.Matched != 1 {
+			t.Errorf("%+v", r)
+		}
+		if r := check(t, other, Broken, note); !strings.Contains(r.Why, "noted elsewhere") {
+			t.Errorf("%+v", r)
+		}
+	}
+}
