@@ -63,11 +63,13 @@ type Chain struct {
 
 	files  sync.Mutex // guards all below
 	root   *os.Root   // nil while it is not open
-	file   *os.File   // the segment that is written to
-	number uint64     // its number
-	size   int64      // its length; 0 while it has no head line
-	began  time.Time  // when it did
-	end    place      // of what is in the file
+	dir    fs.FileInfo
+	file   *os.File // the segment that is written to
+	is     fs.FileInfo
+	number uint64    // its number
+	size   int64     // its length; 0 while it has no head line
+	began  time.Time // when it did
+	end    place     // of what is in the file
 	head   *head
 }
 
@@ -359,11 +361,13 @@ func (c *Chain) take(number uint64) error {
 	if err != nil {
 		return fmt.Errorf("write the event log: %w", err)
 	}
+	var closed error
 	if c.file != nil {
-		err = c.file.Close()
+		closed = c.file.Close()
 	}
 	c.file, c.number, c.size = f, number, 0
-	return errors.Join(err, syncRoot(c.root))
+	c.is, err = f.Stat()
+	return errors.Join(closed, err, syncRoot(c.root))
 }
 
 // prune removes the oldest segments while there is too much, or they are too old. The
@@ -460,10 +464,18 @@ func (c *Chain) drop() (err error) {
 	return err
 }
 
-// open opens the files, if they are not, and goes on where they end.
+// open opens the files, if they are not, and goes on where they end. Files that were moved
+// or removed while they were written are none any more: nobody would find what is in them.
 func (c *Chain) open() error {
+	taken := ""
 	if c.root != nil {
-		return nil
+		if c.inPlace() {
+			return nil
+		}
+		taken = "its files were taken away while they were written"
+		if err := c.drop(); err != nil {
+			return fmt.Errorf("open the event log: %w", err)
+		}
 	}
 	if err := os.Mkdir(c.cfg.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("open the event log: %w", err)
@@ -473,6 +485,9 @@ func (c *Chain) open() error {
 		return fmt.Errorf("open the event log: %w", err)
 	}
 	c.root = root
+	if c.dir, err = root.Stat("."); err != nil {
+		return fmt.Errorf("open the event log: %w", err)
+	}
 	numbers, err := segments(root)
 	if err != nil {
 		return err
@@ -488,7 +503,7 @@ func (c *Chain) open() error {
 		last = max(last, h.Segment)
 		err = c.resume(h, numbers)
 	case errors.Is(err, fs.ErrNotExist) && len(numbers) == 0:
-		return c.begin(0, "")
+		return c.begin(0, taken)
 	case errors.Is(err, fs.ErrNotExist):
 		err = &anewError{"its head is missing"}
 	case errors.Is(err, errHead):
@@ -498,6 +513,16 @@ func (c *Chain) open() error {
 		return c.begin(last, anew.why)
 	}
 	return err
+}
+
+// inPlace reports whether the files that were opened are those that have their names now.
+func (c *Chain) inPlace() bool {
+	dir, err := os.Stat(c.cfg.Dir)
+	if err != nil || !os.SameFile(dir, c.dir) {
+		return false
+	}
+	segment, err := c.root.Lstat(segmentName(c.number))
+	return err == nil && os.SameFile(segment, c.is)
 }
 
 // anewError says why a chain cannot be gone on with.
@@ -591,6 +616,7 @@ func (c *Chain) enter(number uint64, from int64) (cut int64, err error) {
 	}
 	c.file, c.number, c.size = f, number, from
 	info, err := f.Stat()
+	c.is = info
 	switch {
 	case err != nil:
 		return 0, err

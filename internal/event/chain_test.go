@@ -689,3 +689,44 @@ func TestAnotherLogOfTheSameLength(t *testing.T) {
 		}
 	}
 }
+
+// Files that are taken away under a chain that is written are missed at the next event: what
+// happens from then on is where people look for it, and not in a file that has no name.
+func TestTakenAwayWhileWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		take    func(dir string) error
+		verdict Verdict
+		why     string
+	}{
+		"the directory is moved":   {func(dir string) error { return os.Rename(dir, dir+".old") }, Whole, "taken away"},
+		"the directory is removed": {os.RemoveAll, Whole, "taken away"},
+		"the segment is removed":   {func(dir string) error { return os.Remove(filepath.Join(dir, segmentName(1))) }, Broken, "segment 1 is missing"},
+		"the segment is replaced": {func(dir string) error {
+			name := filepath.Join(dir, segmentName(1))
+			text, err := os.ReadFile(name)
+			return errors.Join(err, os.WriteFile(name+".new", text, 0o600), os.Rename(name+".new", name))
+		}, Whole, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "events")
+			chain := testChain(t, dir)
+			happened(t, chain, 0, 3)
+			last := chain.Last()
+			if err := c.take(dir); err != nil {
+				t.Fatal(err)
+			}
+			happened(t, chain, 3, 6)
+			found, begun := details(t, dir, SignedIn), details(t, dir, LogBegun)
+			if len(found) < 3 || !slices.Equal(found[len(found)-3:], numbered(3, 6)) {
+				t.Errorf("in the log are %v", found)
+			}
+			if !strings.Contains(begun[len(begun)-1], c.why) {
+				t.Errorf("it begins with %q", begun)
+			}
+			check(t, dir, c.verdict)
+			if c.why != "" {
+				check(t, dir, Broken, last)
+			}
+		})
+	}
+}
