@@ -364,7 +364,7 @@ func (a *app) newLogVerifyCommand() *cobra.Command {
 		Short: "Check that nobody changed the event log or cut off its end",
 		Long: `Checks the event log against its hashes and seals, and against how far it went when it
 was last noted. The exit status is 0 where it is whole, 1 where it is broken, and 3 where
-that could not be judged.
+that could not be judged: of a line that was removed for its age nothing can be said.
 
 Whoever takes over the gateway could throw the log away and begin another. What it prints
 of a whole log, noted elsewhere, shows that, too: give it back with --noted. The gateway
@@ -420,18 +420,23 @@ func verifyLog(ctx context.Context, h *house, in verifyWish) (doc verifyDocument
 	if err != nil {
 		return doc, err
 	}
+	newest := uint64(0) // of the lines that the caller has noted
 	for _, text := range in.Noted {
 		n, err := event.ParseNote(text)
 		if err != nil {
 			return doc, &problem{status: statusUsage, err: err}
 		}
-		notes = append(notes, n)
+		notes, newest = append(notes, n), max(newest, n.Seq)
 	}
 	var r event.Report
 	if chain := h.chain(); chain != nil {
 		r = chain.Verify(ctx, notes...)
 	} else {
 		r = event.Verify(ctx, eventsDir(h.cfg.State.Dir), h.ledger, notes...)
+	}
+	if r.Verdict == event.Whole && newest > 0 && newest < r.First {
+		r.Verdict = event.Unknown
+		r.Why = fmt.Sprintf("what is kept begins with line %d, and line %d, which was noted, is not kept any more; what is there is whole, but another log could be, too", r.First, newest)
 	}
 	doc = verifyDocument{SchemaVersion: schemaVersion, Verdict: string(r.Verdict), Why: r.Why, File: r.Segment, Line: r.Line, Files: r.Segments,
 		Events: r.Events, From: stamp(r.From), To: stamp(r.To), FirstLine: r.First, Unsealed: r.Unsealed, Damaged: r.Torn, Matched: r.Matched, Pruned: r.Pruned}
@@ -450,6 +455,9 @@ func sayVerdict(w io.Writer, doc verifyDocument) {
 		}
 		if doc.Damaged {
 			fmt.Fprintln(w, "What is behind its last line is no event and proves nothing: half a line, as a power cut leaves it, or what somebody wrote there.")
+		}
+		if doc.Pruned > 0 {
+			fmt.Fprintf(w, "%s of a line that is not kept any more, and proves nothing.\n", count(doc.Pruned, "note is", "notes are"))
 		}
 		if doc.Noted != "" {
 			fmt.Fprintf(w, "Note this elsewhere, and nothing up to here can be changed unnoticed:\n  %s\n", doc.Noted)

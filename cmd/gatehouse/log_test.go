@@ -174,3 +174,54 @@ func TestRulesFailedNamesTheFileOnce(t *testing.T) {
 		t.Errorf("it says %q", detail)
 	}
 }
+
+// A note of a line that is not kept any more cannot be compared: who gives one back is not told
+// that the log is whole, for another log could say the same of its beginning.
+func TestNoteOfALineThatIsGone(t *testing.T) {
+	h := aHouse(t, "")
+	h.cfg.State.Dir = t.TempDir()
+	chain, err := event.NewChain(event.ChainConfig{Dir: eventsDir(h.cfg.State.Dir), Sealer: h.ledger, Keep: 256 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var early, late event.Note
+	for n := range 40 {
+		for range 50 {
+			chain.Append(event.Event{Time: time.Now(), Kind: event.SignedIn, Detail: strings.Repeat("x", 500)})
+		}
+		if err := chain.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if late = chain.Last(); n == 0 {
+			early = late
+		}
+	}
+	if err := chain.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		noted   []string
+		verdict event.Verdict
+		status  int
+		says    string
+	}{
+		{nil, event.Whole, 0, "is whole"},
+		{[]string{late.String()}, event.Whole, 0, "is whole"},
+		{[]string{early.String()}, event.Unknown, statusPartly, "is not kept any more"},
+		{[]string{early.String(), late.String()}, event.Whole, 0, "1 note is of a line that is not kept any more"},
+	} {
+		doc, err := verifyLog(t.Context(), h, verifyWish{c.noted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		sayVerdict(&text, doc)
+		status := 0
+		if err := doc.status(); err != nil {
+			status = asProblem(err).status
+		}
+		if event.Verdict(doc.Verdict) != c.verdict || status != c.status || !strings.Contains(text.String(), c.says) {
+			t.Errorf("%v: %d %s", c.noted, status, text.String())
+		}
+	}
+}
