@@ -58,6 +58,9 @@ func (s *server) noteLine(ctx context.Context, n event.Note) {
 	if n.Seq == 0 {
 		return
 	}
+	if before, err := noted(ctx, s.parts.ledger); err == nil && len(before) > 0 && n.Seq < before[0].Seq {
+		s.parts.log.Error("the event log ends before a line that was noted of it: it was thrown away, or one from before was put back", "before", before[0].String())
+	}
 	s.parts.log.Info("the event log goes up to here", "noted", n.String())
 	if err := noteInLedger(ctx, s.parts.ledger, n); err != nil {
 		s.parts.log.Error("how far the event log goes cannot be noted", "error", err)

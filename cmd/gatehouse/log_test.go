@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -222,6 +224,27 @@ func TestNoteOfALineThatIsGone(t *testing.T) {
 		}
 		if event.Verdict(doc.Verdict) != c.verdict || status != c.status || !strings.Contains(text.String(), c.says) {
 			t.Errorf("%v: %d %s", c.noted, status, text.String())
+		}
+	}
+}
+
+// A log that ends before the line that the ledger has noted was thrown away or put back: that
+// is said in the service's own log before it is noted anew, for then nothing else shows it.
+func TestLogThatWasThrownAway(t *testing.T) {
+	var said bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&said, nil))
+	s := &server{parts: parts{ledger: openLedger(t, ""), log: log}}
+	for _, c := range []struct {
+		seq  uint64
+		says string
+	}{{100, ""}, {200, ""}, {7, "level=ERROR"}, {8, ""}} {
+		said.Reset()
+		s.noteLine(t.Context(), event.Note{Seq: c.seq, Hash: event.Hash{byte(c.seq)}})
+		if got := said.String(); strings.Contains(got, "level=ERROR") != (c.says != "") || !strings.Contains(got, fmt.Sprintf("noted=%d:", c.seq)) {
+			t.Errorf("%d: %s", c.seq, got)
+		}
+		if c.says != "" && !strings.Contains(said.String(), "before=200:c8") {
+			t.Errorf("it does not say what was noted before: %s", said.String())
 		}
 	}
 }
