@@ -49,6 +49,8 @@ func Check(rules []Rule, countries, networks bool) []Mistake {
 			switch from, err := ParseFrom(word); {
 			case err != nil:
 				say("from", "", "has %v", err)
+			case from.Prefix.IsValid() && from.Prefix.Bits() == 0:
+				say("from", `write "any": it spares who is at home, where home = true does not say otherwise`, "has %q, which is everybody, at home and on this machine too", word)
 			case from.Country != "" && !countries:
 				say("from", "name a MaxMind DB file of countries under [guard] countries", "has %q, but there is no file that tells countries", word)
 			case from.ASN != 0 && !networks:

@@ -95,6 +95,9 @@ func TestMistakes(t *testing.T) {
 		"a list somewhere":     {[]Rule{{Action: Deny, From: from("list:attackers")}}, "from", "begins with /"},
 		"no number":            {[]Rule{{Action: Deny, From: from("asn:0")}}, "from", "no number"},
 		"a number too large":   {[]Rule{{Action: Deny, From: from("asn:4294967296")}}, "from", "no number"},
+		"everybody over IPv4":  {[]Rule{{Action: Deny, From: from("0.0.0.0/0")}}, "from", `"any"`},
+		"everybody over IPv6":  {[]Rule{{Action: Allow, From: from("::/0")}, deny}, "from", `"any"`},
+		"mapped everybody":     {[]Rule{{Action: Deny, From: from("::ffff:0.0.0.0/96")}}, "from", `"any"`},
 		"an unknown beginning": {[]Rule{{Action: Deny, From: from("city:Berlin")}}, "from", "is none of"},
 	} {
 		wrong := Check(c.rules, false, false)

@@ -99,7 +99,7 @@ func TestHomeIsSpared(t *testing.T) {
 			t.Errorf("home = true does not deny %s", addr)
 		}
 	}
-	f = filterOf(t, []Rule{{Action: Allow, From: from("list:DIR/level1")}, {Action: Deny, From: from("0.0.0.0/0", "::/0")}}, map[string]string{"level1": level1})
+	f = filterOf(t, []Rule{{Action: Allow, From: from("list:DIR/level1")}, {Action: Deny, From: from("any"), Home: true}}, map[string]string{"level1": level1})
 	if judge(f, "192.168.1.9", "lan", "shell", false) != 1 || judge(f, "203.0.113.1", "lan", "shell", false) != -2 {
 		t.Error("a rule that allows does not match at home as anywhere else")
 	}
