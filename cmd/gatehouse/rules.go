@@ -42,9 +42,15 @@ func ruleProblems(c *config.Config) []config.Problem {
 	var all []config.Problem
 	for i, r := range c.Guard.Rules {
 		for _, word := range r.Doors {
-			if !slices.Contains(doorWords(), word) {
+			switch {
+			case word == string(policy.Onion):
+				all = append(all, c.RuleProblem(i+1, "doors", `has "onion", where Tor tells no address`, "no rule is asked there: leave it out"))
+			case !slices.Contains(doorWords(), word):
 				all = append(all, c.RuleProblem(i+1, "doors", fmt.Sprintf("has %q, which is no door", word), "the doors are "+strings.Join(doorWords(), ", ")))
 			}
+		}
+		if len(r.Routes) > 0 && slices.Equal(slices.Compact(slices.Clone(r.Doors)), []string{string(policy.WireGuard)}) {
+			all = append(all, c.RuleProblem(i+1, "routes", "says nothing at the door wireguard: there only whether a tunnel may begin is asked", "leave it out, or name other doors"))
 		}
 		for _, word := range r.Routes {
 			if _, ok := ha.ParseRoute(word); !ok {
@@ -172,6 +178,11 @@ func (h *house) explainRules(addr netip.Addr) rulesRow {
 		return row
 	}
 	e := f.Explain(addr, h.openDoorWords()...)
+	for i, d := range e.Doors {
+		if d.Door == string(policy.WireGuard) && !d.Denied {
+			e.Doors[i].Text = "not filtered: only whether the tunnel may begin is asked there" // see filtered
+		}
+	}
 	row.Why = &e
 	for _, line := range e.Lines()[1:] {
 		row.Say = append(row.Say, strings.ToUpper(line[:1])+line[1:]+".")
