@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -246,5 +248,45 @@ func TestLogThatWasThrownAway(t *testing.T) {
 		if c.says != "" && !strings.Contains(said.String(), "before=200:c8") {
 			t.Errorf("it does not say what was noted before: %s", said.String())
 		}
+	}
+}
+
+// A reader of the second copy that does not read keeps nobody waiting: what has no room is
+// lost there, and said.
+func TestPipeThatIsNotRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "events")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	lines, err := openEvents(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Close()
+	var said bytes.Buffer
+	log := event.NewLog(slog.New(slog.NewTextHandler(&said, nil)), writer(lines))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 2000 {
+			log.Emit(event.Event{Kind: event.SignedIn, Person: "Olga", Detail: strings.Repeat("x", 200)})
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		reader.Close() // whoever waits is let go
+		t.Fatal("events wait for a reader that does not read")
+	}
+	if n := strings.Count(said.String(), "lines of the second copy of the event log are lost"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	if n := strings.Count(said.String(), "Signed in"); n != 2000 {
+		t.Errorf("%d are in the service's log", n)
 	}
 }

@@ -70,7 +70,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, r *rights) (err error
 	log := a.logger()
 	lines, err := openEvents(c.Events.File)
 	if err != nil {
-		log.Warn("what happens is written nowhere but here", "error", err, "hint", asProblem(err).hint)
+		log.Warn("the second copy of the event log is not written", "error", err, "hint", asProblem(err).hint)
 	}
 	if lines != nil {
 		defer func() { err = errors.Join(err, lines.Close()) }()
@@ -203,5 +203,28 @@ func writer(f *os.File) io.Writer {
 	if f == nil {
 		return nil
 	}
-	return f
+	return unhurried{f}
+}
+
+// unhurried writes what there is room for and waits for nobody: behind a pipe may be a program
+// that does not read, and everybody in the house would wait for it.
+type unhurried struct{ file *os.File }
+
+func (u unhurried) Write(line []byte) (n int, err error) {
+	raw, err := u.file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Write(func(fd uintptr) bool {
+		for {
+			if n, err = syscall.Write(int(fd), line); !errors.Is(err, syscall.EINTR) {
+				return true
+			}
+		}
+	})
+	n = max(n, 0)
+	if err = errors.Join(failed, err); err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	return n, err
 }

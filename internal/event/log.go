@@ -49,7 +49,8 @@ func NewChainedLog(logger *slog.Logger, lines io.Writer, c ChainConfig) (*Log, e
 }
 
 // Emit takes an event down. It does not fail: an event that cannot be written to
-// the lines is still in the log, which says once that lines are being lost.
+// the lines is still in the log, which says once that lines are being lost. It waits for
+// the writer of the lines, which must wait for nobody.
 func (l *Log) Emit(e Event) {
 	if l == nil {
 		return
@@ -161,7 +162,7 @@ func (l *Log) writeLine(e Event) {
 		_, err = l.lines.Write(append(Visible(line), '\n'))
 	}
 	if err != nil && !l.fails && l.slog != nil {
-		l.slog.Error("the event log cannot be written; events are in this log only", "error", err)
+		l.slog.Error("lines of the second copy of the event log are lost", "error", err)
 	}
 	l.fails = err != nil
 }
