@@ -106,6 +106,7 @@ func (h *house) examineEvents() diagnosis {
 	d := diagnosis{ID: "events", Title: "What happens is written down", Result: good, Detail: `"gatehouse log verify" looks whether anybody changed it`}
 	chain := h.chain()
 	if chain == nil {
+		d.Result, d.Detail = unknown, "the gateway is not running"
 		return d
 	}
 	switch lost := chain.Lost(); {

@@ -290,3 +290,10 @@ func TestPipeThatIsNotRead(t *testing.T) {
 		t.Errorf("%d are in the service's log", n)
 	}
 }
+
+// Whether events are written down nobody can say of a gateway that does not run.
+func TestEventsOfNoServer(t *testing.T) {
+	if d := aHouse(t, "").examineEvents(); d.Result != unknown || d.Detail != "the gateway is not running" {
+		t.Errorf("%+v", d)
+	}
+}
