@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,6 +56,24 @@ func portOfNobody(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// manualText is all that is written for the owner.
+func manualText(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
 // What is measured is read by Prometheus' own parser, is what happened, has the usual
 // names, and names nobody.
 func TestMetrics(t *testing.T) {
@@ -73,11 +92,15 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	name := regexp.MustCompile(`^(gatehouse|process|go)_[a-z_]+$`)
+	name, manual := regexp.MustCompile(`^(gatehouse|process|go)_[a-z_]+$`), manualText(t)
 	values := map[string]float64{}
 	for _, f := range families {
 		if !name.MatchString(f.GetName()) || f.GetHelp() == "" || !strings.HasSuffix(f.GetHelp(), ".") {
 			t.Errorf("%s is explained by %q", f.GetName(), f.GetHelp())
+		}
+		// Of several that begin alike the later ones are written with what is their own.
+		if own, _ := strings.CutPrefix(f.GetName(), "gatehouse_guard"); strings.HasPrefix(f.GetName(), "gatehouse_") && !strings.Contains(manual, "`"+f.GetName()) && !strings.Contains(manual, "`"+own+"`") {
+			t.Errorf("%s is in no document", f.GetName())
 		}
 		if isTotal := strings.HasSuffix(f.GetName(), "_total"); isTotal != (f.GetType().String() == "COUNTER") {
 			t.Errorf("%s is a %s", f.GetName(), f.GetType())
