@@ -318,11 +318,14 @@ func sayExplanation(w io.Writer, doc explainDocument) {
 		{decidedByRules, doc.rulesSay()}, {decidedByOwner, doc.ownerSays()}, {decidedByShared, doc.sharedSays()},
 		{decidedByBan, doc.banSays()}, {decidedByCounts, doc.countsSay()},
 	} {
-		mark := ""
+		first, more, several := strings.Cut(line.says, "\n")
 		if line.by == doc.Decided {
-			mark = " This decides."
+			first += " This decides."
 		}
-		fmt.Fprintf(w, "  %d. %s%s\n", i+1, line.says, mark)
+		if several {
+			first += "\n" + more
+		}
+		fmt.Fprintf(w, "  %d. %s\n", i+1, first)
 	}
 	if len(doc.Kinds) > 0 {
 		fmt.Fprintln(w, "\nWhat failed there:")
