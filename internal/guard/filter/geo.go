@@ -15,6 +15,13 @@ import (
 // sold, of cities, have some 130 MiB; those of countries 10.
 const maxGeo = 512 << 20
 
+// A file of this form ends with what it says of itself, behind a mark (MaxMind DB file format,
+// "Metadata section"): the last of them, and all of it in the last bytes.
+const (
+	geoMark = "\xab\xcd\xefMaxMind.com"
+	geoEnd  = 128 << 10
+)
+
 // What a file of this form is asked for.
 const (
 	forCountries = "countries"

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -302,10 +303,17 @@ func load(path string, at stamp, wanted []string) (l *list, g *geo, err error) {
 	return l, g, err
 }
 
-// readGeo reads a MaxMind DB of a size into memory.
-func readGeo(path string, in io.Reader, size int64, wanted []string) (*geo, error) {
+// readGeo reads a MaxMind DB of a size into memory, if it looks like one.
+func readGeo(path string, in *os.File, size int64, wanted []string) (*geo, error) {
 	if size > maxGeo {
 		return nil, fmt.Errorf("%s: %w", path, errSize)
+	}
+	end := make([]byte, min(size, geoEnd))
+	if _, err := in.ReadAt(end, size-int64(len(end))); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%s: %w", path, errWritten)
+	}
+	if !bytes.Contains(end, []byte(geoMark)) {
+		return nil, fmt.Errorf("%s: is damaged or no MaxMind DB: it does not end like one", path)
 	}
 	data := make([]byte, size)
 	if _, err := io.ReadFull(in, data); err != nil {

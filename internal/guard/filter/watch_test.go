@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -262,5 +263,28 @@ func TestJudgingWhileFilesAreReplaced(t *testing.T) {
 	judging.Wait()
 	if n := f.Files()[0].Entries; n != 50 {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// A large file that is no MaxMind DB costs no memory: a small computer has not much, and the
+// kernel would end the gateway for it.
+func TestLargeFileThatIsNoDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "countries.mmdb")
+	write(t, path, "")
+	if err := os.Truncate(path, 400<<20); err != nil { // zeros, which take no room on the disk
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f, err := New(Config{Rules: []Rule{{Action: Deny, From: from("country:DE")}}, Countries: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if x := f.Files()[0]; x.State != Missing || !strings.Contains(x.Trouble, "is damaged or no MaxMind DB") {
+		t.Errorf("%+v", x)
+	}
+	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 10 {
+		t.Errorf("%d MiB were used", used)
 	}
 }
