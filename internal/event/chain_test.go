@@ -730,3 +730,86 @@ func TestTakenAwayWhileWritten(t *testing.T) {
 		})
 	}
 }
+
+// Whoever follows the log goes on in the directory that has its name.
+func TestFollowedOverAMove(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "events")
+	chain := testChain(t, dir)
+	happened(t, chain, 0, 3)
+	r, err := OpenReader(dir, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	read := func() (found []string) {
+		if err := r.Read(func(e Event) bool {
+			if e.Kind == SignedIn {
+				found = append(found, e.Detail)
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if got := read(); !slices.Equal(got, numbered(0, 3)) {
+		t.Errorf("at first %v", got)
+	}
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(); got != nil {
+		t.Errorf("while there is none %v", got)
+	}
+	happened(t, chain, 3, 6)
+	if got := read(); !slices.Equal(got, numbered(3, 6)) {
+		t.Errorf("after it was moved %v", got)
+	}
+}
+
+// What is wanted since a time is found in whatever segment it is, though the clock was set
+// back meanwhile, as it is when a computer without a clock of its own starts.
+func TestReadSinceOverAClockSetBack(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	at := func(hour int) time.Time { return time.Date(2026, 11, 26, hour, 0, 0, 0, time.UTC) }
+	began := time.Date(1970, 1, 1, 0, 0, 1, 0, time.UTC)
+	for i, segment := range [][]time.Time{{at(6), at(7)}, {at(9), at(11)}, {began, at(12)}, {at(13), at(14)}} {
+		var end place
+		end.seq = uint64(100 * i)
+		head, err := textOf(headLine{end.seq + 1, segment[0], uint64(i + 1), Hash{}.String(), keyText(make([]byte, 32))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := end.add(nil, head)
+		for _, when := range segment {
+			text, err := textOf(eventLine{end.seq + 1, Event{Time: when, Kind: SignedIn, Detail: when.Format("15")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = end.add(lines, text)
+		}
+		if err := root.WriteFile(segmentName(uint64(i+1)), lines, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for since, want := range map[int][]string{8: {"09", "11", "12", "13", "14"}, 10: {"11", "12", "13", "14"}, 12: {"12", "13", "14"}, 14: {"14"}, 20: nil} {
+		r, err := OpenReader(root.Name(), at(since))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err = r.Read(func(e Event) bool {
+			if !e.Time.Before(at(since)) {
+				got = append(got, e.Detail)
+			}
+			return true
+		})
+		if err = errors.Join(err, r.Close()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("since %d: %v, want %v (%v)", since, got, want, err)
+		}
+	}
+}

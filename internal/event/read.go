@@ -12,6 +12,7 @@ import (
 // Reader reads the events of a log's directory, oldest first, and goes on where it
 // stopped: beside a process that writes, too. It proves nothing; Verify does.
 type Reader struct {
+	dir     string
 	root    *os.Root
 	segment uint64 // that is read; 0 before the first
 	offset  int64  // in it
@@ -26,17 +27,29 @@ func OpenReader(dir string, since time.Time) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the event log: %w", err)
 	}
-	r := &Reader{root: root}
-	numbers, err := segments(root)
-	if err != nil {
+	r := &Reader{dir: dir, root: root}
+	if r.segment, err = firstSince(root, since); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	for i, n := range numbers {
-		if first, err := firstLine(root, n); i == 0 || err == nil && first.Time.Before(since) {
-			r.segment = n
-		}
-	}
 	return r, nil
+}
+
+// firstSince is the first segment in which something of a time, or later, may be: one that the
+// next one was begun after, or in which the clock was set back. 0 if there is none.
+func firstSince(root *os.Root, since time.Time) (uint64, error) {
+	numbers, err := segments(root)
+	if err != nil || len(numbers) == 0 {
+		return 0, err
+	}
+	began, err := firstLine(root, numbers[0])
+	for i, n := range numbers[:len(numbers)-1] {
+		next, err2 := firstLine(root, numbers[i+1])
+		if err != nil || err2 != nil || !next.Time.Before(since) || next.Time.Before(began.Time) {
+			return n, nil
+		}
+		began = next
+	}
+	return numbers[len(numbers)-1], nil
 }
 
 // Close closes the log.
@@ -67,7 +80,11 @@ func (r *Reader) Read(yield func(Event) bool) error {
 			}
 		}
 		if next == 0 {
-			return nil
+			moved, err := r.reopen()
+			if !moved {
+				return err
+			}
+			continue
 		}
 		if r.segment != 0 {
 			// What was added after we came to its end, and before the next one was begun.
@@ -77,6 +94,29 @@ func (r *Reader) Read(yield func(Event) bool) error {
 		}
 		r.segment, r.offset = next, 0
 	}
+}
+
+// reopen goes on in the directory that has the log's name now, if it is another one: see
+// Chain.open. It is no error if there is none, until there is.
+func (r *Reader) reopen() (moved bool, err error) {
+	named, err := os.Stat(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	open, err2 := r.root.Stat(".")
+	if err = errors.Join(err, err2); err != nil {
+		return false, fmt.Errorf("read the event log: %w", err)
+	}
+	if os.SameFile(named, open) {
+		return false, nil
+	}
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return false, fmt.Errorf("read the event log: %w", err)
+	}
+	err = r.root.Close()
+	r.root, r.segment, r.offset = root, 0, 0
+	return err == nil, err
 }
 
 // readSegment reads on in a segment; more is false where it was enough.
