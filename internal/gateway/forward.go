@@ -146,9 +146,17 @@ func (f *flight) unanswered(err error) *refusal {
 		return &refusal{why: "body is malformed", bare: true}
 	}
 	if f.r.Context().Err() == nil && !errors.Is(err, context.Canceled) {
-		f.gw.Log.Warn("Home Assistant did not answer", "route", f.route, "error", err)
+		f.gw.silent("route", f.route, "error", err)
 	}
 	return &refusal{why: "Home Assistant does not answer", down: true}
+}
+
+// silent says in the log that Home Assistant did not answer, once in a while: more is how often
+// it did not since.
+func (g *Gateway) silent(attrs ...any) {
+	if more, ok := g.silence.says(time.Now(), unansweredEvery); ok {
+		g.Log.Warn("Home Assistant did not answer", append(attrs, "more", more)...)
+	}
 }
 
 // pass writes Home Assistant's answer to the client as it comes.

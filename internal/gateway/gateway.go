@@ -135,6 +135,7 @@ type Gateway struct {
 	hooks    *buckets
 	logins   *buckets // wrong logins of known devices at Home Assistant
 	repeats  *repeats
+	silence  seldom // that Home Assistant does not answer
 	held     held
 	spent    spent
 	version  atomic.Value // string: what Home Assistant last said its version is

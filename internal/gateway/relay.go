@@ -566,7 +566,7 @@ func (g *Gateway) haVersion(ctx context.Context) string {
 	defer cancel()
 	v, err := g.Users.Version(ctx)
 	if err != nil {
-		g.Log.Warn("Home Assistant did not answer", "error", err)
+		g.silent("error", err)
 		return ""
 	}
 	g.version.Store(v)
