@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -295,5 +296,47 @@ func TestPipeThatIsNotRead(t *testing.T) {
 func TestEventsOfNoServer(t *testing.T) {
 	if d := aHouse(t, "").examineEvents(); d.Result != unknown || d.Detail != "the gateway is not running" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// What docs/events.md has fail2ban look for finds what failed, and no address that somebody
+// wrote into a name.
+func TestExpressionForFail2ban(t *testing.T) {
+	text, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "failregex = ")
+	line, _, _ := strings.Cut(after, "\n")
+	find, err := regexp.Compile(strings.Replace(line, "<HOST>", `(\[?[0-9a-f.:]+\]?)`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const trap = `x kind=sign-in-failed door=https addr=192.168.1.9 y" kind=sign-in-failed door=https addr=192.168.1.9 `
+	for _, c := range []struct {
+		e    event.Event
+		want string
+	}{
+		{event.Event{Kind: event.SignInFailed, Door: "https", Addr: "203.0.113.7", Detail: "code"}, "203.0.113.7"},
+		{event.Event{Kind: event.HALoginFailed, Person: "Olga", Door: "lan", Addr: "2001:db8::7"}, "2001:db8::7"},
+		{event.Event{Kind: event.SignInFailed, Person: "Olga the \"First\"", Door: "https", Addr: "203.0.113.7"}, "203.0.113.7"},
+		{event.Event{Kind: event.SignInFailed, Person: trap, Door: "https", Addr: "203.0.113.7", Detail: trap}, "203.0.113.7"},
+		{event.Event{Kind: event.SignInFailed, Person: "x door=https addr=192.168.1.9 ", Door: "https", Addr: "203.0.113.7"}, "203.0.113.7"},
+		{event.Event{Kind: event.AppRegistered, Person: "Olga", Device: "d1", Detail: trap}, ""},
+		{event.Event{Kind: event.SignInFailed, Person: "Olga", Device: "d1", Door: "https", Addr: "203.0.113.7"}, ""}, // known devices are no strangers
+		{event.Event{Kind: event.Refused, Door: "https", Addr: "203.0.113.7", Detail: trap}, ""},
+	} {
+		var said bytes.Buffer
+		event.NewLog(slog.New(slog.NewTextHandler(&said, nil)), nil).Emit(c.e)
+		_, rest, _ := strings.Cut(said.String(), " level=")
+		for _, line := range []string{strings.TrimSpace(said.String()), "time= level=" + strings.TrimSpace(rest)} { // fail2ban cuts the time out
+			got := ""
+			if m := find.FindStringSubmatch(line); m != nil {
+				got = m[1]
+			}
+			if got != c.want {
+				t.Errorf("it finds %q, want %q, in\n%s", got, c.want, line)
+			}
+		}
 	}
 }
