@@ -32,7 +32,8 @@ export async function deviceTrusts(house) {
       const warned = await page.goto(gate.url + path).then(() => false, (error) => /ERR_CERT_AUTHORITY_INVALID/.test(error.message));
       expect(warned, "the browser did not warn");
       // What a click on "proceed" does: an exception for this host, and for no other.
-      await page.goto("about:blank");
+      // The page of the warning may still be on its way, and would interrupt this.
+      await until("the warning is left", () => page.goto("about:blank").then(() => true, () => false));
       const devtools = await browser.context.newCDPSession(page);
       devtools.on("Security.certificateError", ({ eventId, requestURL }) =>
         devtools.send("Security.handleCertificateError", { eventId, action: requestURL.startsWith(gate.url) ? "continue" : "cancel" }).catch(() => {}));
