@@ -28,6 +28,7 @@ func inNetwork(t *testing.T) bool {
 		}
 		return true
 	}
+	t.Parallel() // it is mostly waiting
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=8m")
 	child.WaitDelay = 10 * time.Second
 	child.Env = append(os.Environ(), mark+"="+t.Name())

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -69,43 +68,18 @@ func TestLiveOnion(t *testing.T) {
 // inChromium opens the frontend in a browser that knows Tor's SOCKS port alone: it comes as
 // far as Home Assistant's own login, at the onion's name.
 func (h *onionHouse) inChromium(t *testing.T, port string, d onionDocument) {
-	program := os.Getenv("CHROMIUM")
-	if program == "" {
-		program = "/usr/bin/chromium"
-	}
-	// A headless browser whose time is its own stands still now and then: then it is asked anew.
-	var out []byte
-	var err error
-	for range 3 {
-		if out, err = h.domIn(program, port, d); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		t.Fatalf("%s: %v (apt-get install chromium)", program, err)
-	}
-	for _, want := range []string{"<ha-authorize", "Home Assistant"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the browser shows no %s:\n%.2000s", want, out)
-		}
+	args := chromium(filepath.Join(h.dir, "chromium"), "--proxy-server=socks5://127.0.0.1:"+port)
+	page := becomes(t, exec.CommandContext(t.Context(), args[0], args[1:]...), d.URL, 3*time.Minute, func(page string) bool {
+		return strings.Contains(page, "<ha-authorize") && strings.Contains(page, "Home Assistant")
+	})
+	if !strings.Contains(page, "<ha-authorize") {
+		t.Errorf("the browser does not come to Home Assistant's login:\n%.2000s", page)
 	}
 	for _, word := range []string{onionHomeName, "10.77.0.2", "Secret-name"} {
-		if strings.Contains(string(out), word) {
-			t.Errorf("the page says %q:\n%.2000s", word, out)
+		if strings.Contains(page, word) {
+			t.Errorf("the page says %q:\n%.2000s", word, page)
 		}
 	}
-}
-
-// domIn is what the page has become in a browser, within a minute and a half.
-func (h *onionHouse) domIn(program, port string, d onionDocument) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(h.t.Context(), 90*time.Second)
-	defer cancel()
-	dir, err := os.MkdirTemp(h.dir, "chromium")
-	h.must(err)
-	cmd := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--user-data-dir="+dir,
-		"--proxy-server=socks5://127.0.0.1:"+port, "--virtual-time-budget=60000", "--timeout=90000", "--dump-dom", d.URL)
-	cmd.WaitDelay = 5 * time.Second
-	return cmd.Output()
 }
 
 // realHome starts one whose configuration names the home in every way.

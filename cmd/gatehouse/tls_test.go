@@ -396,6 +396,7 @@ func TestTestssl(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
 	}
+	t.Parallel()
 	program, err := exec.LookPath("testssl")
 	if err != nil {
 		t.Fatal("testssl.sh is missing: apt-get install testssl.sh (scripts/needs unit does), or run the tests with -short")

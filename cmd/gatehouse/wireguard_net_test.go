@@ -274,24 +274,18 @@ func (v *valley) ask(c *http.Client, method, path, body, kind string) (int, stri
 // trusts the house's own authority: no sign-in of ours is in the way to Home Assistant's.
 func (v *valley) browse() {
 	v.t.Helper()
-	program := os.Getenv("CHROMIUM")
-	if program == "" {
-		program = "/usr/bin/chromium"
-	}
 	root := v.write("root.pem", v.verb("ca", "export"), 0o644)
 	// The resolver's file is the phone's for this browser alone.
 	const script = `file=$(readlink -f /etc/resolv.conf) && mkdir -p "${file%/*}" && { [ -e "$file" ] || : >"$file"; } && mount --bind /run/resolv.phone "$file" && mkdir -p $HOME/.pki/nssdb && certutil -d sql:$HOME/.pki/nssdb -N --empty-password &&
-certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n house -i "$1" && exec "$2" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --user-data-dir=$HOME/profile \
-  --virtual-time-budget=20000 --timeout=40000 --dump-dom "$3"`
-	c := exec.CommandContext(v.t.Context(), "nsenter", "--net=/run/netns/phone", "unshare", "-m", "sh", "-c", script, "sh", root, program, "https://"+valleyName+"/")
+certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n house -i "$1" && shift && exec "$@"`
+	args := append([]string{"--net=/run/netns/phone", "unshare", "-m", "sh", "-c", script, "sh", root}, chromium(filepath.Join(v.dir, "profile"))...)
+	c := exec.CommandContext(v.t.Context(), "nsenter", args...)
 	c.Env = append(os.Environ(), "HOME="+v.dir)
 	var said bytes.Buffer
 	c.Stderr = &said
-	page, err := c.Output()
-	if err != nil {
-		v.t.Fatalf("%s (apt-get install chromium libnss3-tools): %v\n%.2000s", program, err, said.String())
-	}
-	if !bytes.Contains(page, []byte("Log in to Demo home")) || bytes.Contains(page, []byte("/_gatehouse/")) {
+	const login = "Log in to Demo home"
+	page := becomes(v.t, c, "https://"+valleyName+"/", time.Minute, func(page string) bool { return strings.Contains(page, login) })
+	if !strings.Contains(page, login) || strings.Contains(page, "/_gatehouse/") {
 		v.t.Errorf("the browser shows\n%.2000s\n%.2000s", page, said.String())
 	}
 }

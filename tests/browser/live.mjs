@@ -1,6 +1,7 @@
 // The walks and the Go tests on real Home Assistant. tests/live/run starts this with the releases.
 // Much of it is waiting, so much of it is done at the same time, each by a process of its own.
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -75,10 +76,12 @@ async function goTests(house, step, release) {
       child.on("error", fail);
       child.on("exit", (code) => done({ code, text }));
     }));
+    writeFileSync(join(house.out, `go-${release}.txt`), text);
+    const failed = [...text.matchAll(/^\s*--- FAIL: (\S+)/gm)].map((line) => line[1]);
     const passed = text.match(/^--- PASS/gm)?.length ?? 0;
     const skipped = text.match(/^\s*--- SKIP.*/gm) ?? [];
     console.log(`    ${passed} Go tests passed`);
-    expect(code === 0, `go test failed:\n${text.split("\n").filter((line) => !/^=== /.test(line)).slice(-60).join("\n")}`);
+    expect(code === 0, `go test failed: ${failed.join(" ") || "no test says why"}\n${text.split("\n").filter((line) => !/^=== /.test(line)).slice(-60).join("\n")}`);
     expect(passed > 0, "no Go test ran: none is named Live");
     expect(skipped.length === 0, `skipped: ${skipped.join(" ")}`);
   } finally {

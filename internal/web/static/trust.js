@@ -8,6 +8,12 @@ const patience = 8000; // milliseconds; a certificate that is not trusted is ref
 
 /** Whether an origin is reached with a certificate that is trusted: yes, no, or silent. */
 async function reaches(origin) {
+  const word = await asked(origin);
+  // A network that is just joined or left breaks off what is asked; a certificate is refused again.
+  return word === 'no' ? new Promise((done) => setTimeout(done, 500)).then(() => asked(origin)) : word;
+}
+
+async function asked(origin) {
   const options = { mode: 'cors', credentials: 'omit', cache: 'no-store', redirect: 'error', signal: AbortSignal.timeout(patience) };
   try {
     const answer = await fetch(`${origin}/_gatehouse/api/trusted`, options);

@@ -62,7 +62,7 @@ export class Browser {
     this.line = line; // cut() takes the browser offline, mend() brings it back
     this.context = context;
     this.log = []; // what the page and its sockets did, for after a failure
-    this.sockets = new Map(); // WebSockets that are open now, as the browser itself sees them, and when each opened
+    this.sockets = new Set(); // WebSockets that are open now, as the browser itself sees them
   }
 
   /** Another tab of the same browser, with the passkeys of the first. */
@@ -108,17 +108,11 @@ export class Browser {
     page.on("console", (m) => note(`console ${m.type()}: ${m.text()}`));
     page.on("pageerror", (e) => note(`page error: ${e.message}`));
     page.on("framenavigated", (f) => f === page.mainFrame() && note(`at ${redact(f.url())}`));
-    let asked = 0;
-    page.on("request", (r) => r.isNavigationRequest() && r.frame() === page.mainFrame() && (asked = Date.now()));
-    page.on("domcontentloaded", () => {
-      note("page loaded");
-      // The sockets of the page before are gone with it; the browser does not say so.
-      for (const [socket, opened] of this.sockets) if (opened < asked) this.sockets.delete(socket);
-    });
+    page.on("domcontentloaded", () => note("page loaded"));
     page.on("response", (r) => r.status() >= 400 && note(`${r.status()} ${r.request().method()} ${redact(r.url())}`));
     page.on("requestfailed", (r) => note(`failed ${redact(r.url())}: ${r.failure()?.errorText}`));
     page.on("websocket", (socket) => {
-      this.sockets.set(socket, Date.now());
+      this.sockets.add(socket);
       note(`socket opens ${redact(socket.url())}`);
       socket.on("close", () => {
         this.sockets.delete(socket);
@@ -126,6 +120,9 @@ export class Browser {
       });
     });
     this.devtools = await this.context.newCDPSession(page);
+    // The sockets of the page before are gone with it; the browser does not say so.
+    this.devtools.on("Page.frameNavigated", ({ frame }) => frame.parentId || this.sockets.clear());
+    await this.devtools.send("Page.enable");
     if (!passkeys) return;
     await this.devtools.send("WebAuthn.enable");
     ({ authenticatorId: this.authenticatorId } = await this.devtools.send("WebAuthn.addVirtualAuthenticator", {

@@ -43,7 +43,7 @@ export class House {
       console.log(`ok  ${title} (${seconds(started)} s)`);
       return true;
     } catch (error) {
-      this.#failed.push(title);
+      this.#failed.push(`${title}: at: ${at}: ${String(error.message ?? error).split("\n")[0]}`);
       console.log(`FAILED ${title}, at: ${at} (${seconds(started)} s)\n${indent(error.stack ?? error)}`);
       await this.#keep(title, evidence, error);
       return false;

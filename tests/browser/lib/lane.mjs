@@ -12,7 +12,8 @@ export class Lane {
     for (const line of [
       "netns add house", "-n house link set lo up",
       "link add lane type veth peer name eth0 netns house",
-      "addr add 192.168.77.20/24 dev lane", "link set lane up",
+      // An address that comes later breaks off what a browser is asking (ERR_NETWORK_CHANGED).
+      "link set lane addrgenmode none", "addr add 192.168.77.20/24 dev lane", "link set lane up",
       "-n house addr add 192.168.77.1/24 dev eth0", "-n house link set eth0 up",
     ]) ip(line);
     return new Lane();
