@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -203,4 +204,27 @@ func TestAllDoorsAtOnce(t *testing.T) {
 			t.Errorf("%s, once another was revoked: %v", name, err)
 		}
 	})
+}
+
+// Passkeys belong to the home's name where a door is reached by it, and else to a door's own.
+func TestPasskeysBelongToANameOfADoor(t *testing.T) {
+	lan, public, ssh := openDoor{origins: []string{"https://house.local:8443", "https://house.lan:8443"}}, openDoor{origins: []string{"https://ha.example.org"}}, openDoor{origins: []string{"http://localhost:8123"}}
+	for _, c := range []struct {
+		name    string
+		doors   []openDoor
+		rpID    string
+		origins []string
+	}{
+		{"ha.example.org", []openDoor{lan, public}, "ha.example.org", public.origins},
+		{"example.org", []openDoor{lan, public}, "example.org", public.origins},
+		{"ha.example.org", []openDoor{ssh, lan}, "house.local", lan.origins[:1]},
+		{"", []openDoor{lan, public}, "house.local", lan.origins[:1]},
+		{"ample.org", []openDoor{public}, "ha.example.org", public.origins},
+		{"ha.example.org", []openDoor{ssh}, "", nil},
+	} {
+		rpID, origins := passkeyHome(&config.Config{Home: config.Home{Name: c.name}}, c.doors)
+		if rpID != c.rpID || !slices.Equal(origins, c.origins) {
+			t.Errorf("%q: they belong to %q, at %v", c.name, rpID, origins)
+		}
+	}
 }

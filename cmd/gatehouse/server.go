@@ -657,25 +657,29 @@ func once(names []string) []string {
 	return kept
 }
 
-// passkeyHome returns the name that passkeys belong to, and where they may be used.
+// passkeyHome returns the name that passkeys belong to, and where they may be used: the home's
+// own, or where no door is reached by that the first name of a door. Where there is no name at
+// all, there are no passkeys.
 func passkeyHome(c *config.Config, doors []openDoor) (rpID string, origins []string) {
-	rpID = c.Home.Name
+	var hosts, all []string
 	for _, d := range doors {
 		for _, o := range d.origins {
-			u, err := url.Parse(o)
-			if err != nil {
-				continue
-			}
-			host := u.Hostname()
-			if rpID == "" {
-				rpID = host
-			}
-			if host == rpID || strings.HasSuffix(host, "."+rpID) {
-				origins = append(origins, o)
+			if u, err := url.Parse(o); err == nil && u.Scheme == "https" {
+				hosts, all = append(hosts, u.Hostname()), append(all, o)
 			}
 		}
 	}
-	return rpID, origins
+	for _, rpID := range append([]string{c.Home.Name}, hosts...) {
+		for n, host := range hosts {
+			if rpID != "" && (host == rpID || strings.HasSuffix(host, "."+rpID)) {
+				origins = append(origins, all[n])
+			}
+		}
+		if len(origins) > 0 {
+			return rpID, origins
+		}
+	}
+	return "", nil
 }
 
 // tally counts by a closed set of sentences.

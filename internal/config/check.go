@@ -89,13 +89,6 @@ func (c *Config) checkDoors(k *checker) {
 		if https.CertificatePort < 0 || https.CertificatePort > 65535 {
 			k.say("doors.https.certificate_port", "", "is %d; ports go from 1 to 65535", https.CertificatePort)
 		}
-		const own = `devices with a certificate need a port of their own, like ":9443"`
-		switch port := portOf(https.CertificateListen); {
-		case port != "" && port == portOf(https.Listen):
-			k.say("doors.https.certificate_listen", own, "has the same port as doors.https.listen")
-		case port != "" && lan != nil && port == portOf(lan.Listen):
-			k.say("doors.https.certificate_listen", own, "has the same port as doors.lan.listen")
-		}
 		k.proxies("doors.https", https.ProxyProtocol, https.TrustedProxies)
 	}
 	if lan != nil {
@@ -112,14 +105,55 @@ func (c *Config) checkDoors(k *checker) {
 		if d.CA != "" && !filepath.IsAbs(d.CA) {
 			k.say("doors.ssh.ca", "a path begins with /", "is %q, which depends on where Gatehouse is started", d.CA)
 		}
-		if p := portOf(d.Listen); p != "" && (https != nil && portOf(https.Listen) == p || lan != nil && portOf(lan.Listen) == p) {
-			k.say("doors.ssh.listen", "give each door a port of its own", "has the port of another door")
+	}
+	c.checkPorts(k)
+}
+
+// checkPorts says which listeners cannot have the port that they name. Doors differ in more than
+// the address: the router forwards a port.
+func (c *Config) checkPorts(k *checker) {
+	const each = "give each door a port of its own"
+	type listener struct{ key, at, hint string }
+	var doors []listener
+	if d := c.Doors.HTTPS; d != nil {
+		doors = append(doors, listener{key: "doors.https.listen", at: d.Listen})
+	}
+	if d := c.Doors.LAN; d != nil {
+		doors = append(doors, listener{"doors.lan.listen", d.Listen, each + ": the one for home must not be the one that the router forwards to"})
+	}
+	if d := c.Doors.HTTPS; d != nil {
+		doors = append(doors, listener{"doors.https.certificate_listen", d.CertificateListen, `devices with a certificate need a port of their own, like ":9443"`})
+	}
+	if d := c.Doors.SSH; d != nil {
+		doors = append(doors, listener{"doors.ssh.listen", d.Listen, each})
+	}
+	doors = append(doors, listener{"certificates.http_listen", c.Certificates.HTTPListen, `the challenge "http" is asked for on port 80, which no door has`})
+	taken := map[string]string{}
+	for _, d := range doors {
+		port := portOf(d.at)
+		if port == "" || port == "0" {
+			continue
+		}
+		if by, is := taken[port]; is {
+			k.say(d.key, d.hint, "has the same port as %s", by)
+		} else {
+			taken[port] = d.key
 		}
 	}
-	if https != nil && lan != nil && portOf(https.Listen) != "" && portOf(https.Listen) == portOf(lan.Listen) {
-		k.say("doors.lan.listen", "give each door a port of its own: the one for home must not be the one that the router forwards to",
-			"has the same port as doors.https.listen")
+	network, at := c.Events.MetricsAt()
+	if host, port, ok := cutPort(at); network == "tcp" && ok && port != "0" {
+		for _, d := range doors {
+			if there, its, _ := cutPort(d.at); its == port && (there == "" || there == host || isEverywhere(there)) {
+				k.say("events.metrics", "choose another port", "has the same port as %s", d.key)
+			}
+		}
 	}
+}
+
+// isEverywhere reports whether who listens there does so on every address.
+func isEverywhere(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsUnspecified()
 }
 
 func (c *Config) checkOnion(k *checker) {

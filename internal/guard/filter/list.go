@@ -118,8 +118,8 @@ func (l *list) add(p netip.Prefix, line int) {
 //
 // A line that is none of these is left out, counted, and said; if that is so for more than
 // one line in ten, the file is none of addresses and an error. So is one with nothing in
-// it, which is what a download that failed leaves behind: a list that is empty on purpose
-// has a comment.
+// it, and one that ends within its first comments, which is what a download that failed
+// leaves behind: a list that is empty on purpose has a comment, and that line an end.
 //
 // Bits beyond a prefix's length do not count, as in every firewall; but where they make
 // more than a 256th of all addresses of it, somebody meant something else.
@@ -129,7 +129,7 @@ func readList(path string, r io.Reader) (*list, error) {
 	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
 		_, _ = in.Discard(3)
 	}
-	comments := false
+	comments, breaksOff := false, false
 	for n := 1; ; n++ {
 		line, whole, err := readLine(in)
 		if err != nil && err != io.EOF {
@@ -138,6 +138,7 @@ func readList(path string, r io.Reader) (*list, error) {
 		text := content(line)
 		blank := len(bytes.TrimSpace(line)) == 0
 		comments = comments || len(text) == 0 && !blank
+		breaksOff = err == io.EOF && !blank
 		if len(text) > 0 || blank && !whole {
 			l.lines++
 			said := errLong
@@ -162,6 +163,8 @@ func readList(path string, r io.Reader) (*list, error) {
 		return nil, fmt.Errorf("%w (%d of %d lines cannot be read)", l.first, l.bad, l.lines)
 	case l.lines == 0 && !comments:
 		return nil, fmt.Errorf("%s: is empty", path)
+	case l.lines == 0 && breaksOff:
+		return nil, fmt.Errorf("%s: holds no network, and breaks off in a comment", path)
 	}
 	return l, nil
 }

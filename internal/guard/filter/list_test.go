@@ -78,6 +78,7 @@ func TestRottenLines(t *testing.T) {
 func TestWhatIsNoListIsRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":          "",
+		"begun":            "# FireHOL level1\n# Maintai",
 		"space":            " \n\r\n",
 		"a page":           "<!DOCTYPE html>\n<title>404</title>\n",
 		"broken off":       "203.0.113.0/24\n128.0.0.0/1",
