@@ -227,7 +227,7 @@ func (m *Manager) round(ctx context.Context, name string) time.Time {
 		m.settle(name, c)
 		return earlier(c.renew, c.ask)
 	}
-	if next := m.state(name).NextTry; m.cfg.Now().Before(next) {
+	if next := m.state(name).NextTry; m.waits(next) {
 		return next
 	}
 	l, free, err := m.leases.Take(ctx, leaseOf(name))
@@ -269,7 +269,7 @@ func (m *Manager) obtain(ctx context.Context, name string, l *ledger.Lease) time
 		if err != nil {
 			return m.failed(ctx, name, err, time.Time{})
 		}
-		if m.cfg.Now().Before(t.next) {
+		if m.waits(t.next) {
 			next = soonest(next, t.next)
 			errs = append(errs, &Error{What: t.why, Hint: t.hint})
 			continue

@@ -286,6 +286,33 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// Once a clock that was years ahead is set, nobody waits for the time that it had, with or
+// without a start in between.
+func TestClockIsSet(t *testing.T) {
+	names, step := newNameServer(t, home+". 60 IN A 127.0.0.1"), newDoorstep(t)
+	ca := newPebble(t, names, step.port, nil).run(t)
+	for _, start := range []bool{false, true} {
+		ahead := 20 * 365 * 24 * time.Hour
+		c := config(t, names, ca.issuer("Pebble"))
+		c.Now = func() time.Time { return time.Now().Add(ahead) }
+		m := newManager(t, c)
+		step.of(m)
+		m.round(t.Context(), home)
+		if s := m.State()[0]; !strings.Contains(s.Why, "clock") {
+			t.Fatalf("start %t: ahead: %+v", start, s)
+		}
+		ahead = 0
+		if start {
+			m = newManager(t, c)
+			step.of(m)
+		}
+		m.round(t.Context(), home)
+		if s := m.State()[0]; m.Certificate(home) == nil || s.Why != "" {
+			t.Errorf("start %t: set: %+v", start, s)
+		}
+	}
+}
+
 // A certificate that is kept is shown whatever the clock says, and the state says so.
 func TestClockBackWithCertificate(t *testing.T) {
 	names, step := newNameServer(t, home+". 60 IN A 127.0.0.1"), newDoorstep(t)

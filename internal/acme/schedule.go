@@ -87,6 +87,17 @@ func pauses() []time.Duration {
 	return []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour}
 }
 
+// longestWait is for how long an issuer can have us wait: the longest time over which one
+// counts.
+const longestWait = 7 * 24 * time.Hour
+
+// waits reports whether it has to be waited until a time. One that is further away than
+// anybody waits was noted by a clock that was ahead.
+func (m *Manager) waits(until time.Time) bool {
+	left := until.Sub(m.cfg.Now())
+	return left > 0 && left <= longestWait
+}
+
 // backOff counts a failure and returns when the issuer may be asked again. issuer is
 // empty for what failed before one was asked.
 func (m *Manager) backOff(ctx context.Context, name, issuer string, failure error) time.Time {
@@ -102,7 +113,7 @@ func (m *Manager) backOff(ctx context.Context, name, issuer string, failure erro
 	t.why, t.hint = e.What, e.Hint
 	if e.After.After(t.next) {
 		// Asked to wait, not told how long by us: it stays when the owner says "again".
-		t.next, t.failures = e.After, 0
+		t.next, t.failures = soonest(e.After, now.Add(longestWait)), 0
 	}
 	if err := m.putTry(ctx, name, issuer, t); err != nil {
 		m.cfg.Log.Error("what came of a try cannot be kept", "name", name, "error", err)

@@ -179,7 +179,7 @@ func (m *Manager) recall(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		if t.why == "" || !m.cfg.Now().Before(t.next) {
+		if t.why == "" || !m.waits(t.next) {
 			if n > 0 { // this issuer can be asked now
 				s.Why, s.Hint, s.NextTry = "", "", time.Time{}
 				break

@@ -91,3 +91,13 @@ func TestRateLimited(t *testing.T) {
 		t.Errorf("asked %d times, then %+v", asked, again.State()[0])
 	}
 }
+
+// An issuer that asks to be left alone for a lifetime does not let the certificate run out.
+func TestIssuerCannotAskForALifetime(t *testing.T) {
+	m := newManager(t, config(t, newNameServer(t), Issuer{Name: "Odd", Directory: "https://issuer.invalid/dir"}))
+	now := time.Now()
+	next := m.backOff(t.Context(), home, "https://issuer.invalid/dir", &Error{What: "not now", After: now.AddDate(68, 0, 0)})
+	if wait := next.Sub(now); wait < 24*time.Hour || wait > 8*24*time.Hour {
+		t.Errorf("it is asked again in %s", wait)
+	}
+}
