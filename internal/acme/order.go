@@ -208,7 +208,10 @@ func (m *Manager) accept(name string, issuer Issuer, chain string, key crypto.Si
 		return nil, errClock(now, pair.Leaf.NotBefore)
 	}
 	c := &certificate{name: name, issuer: issuer.Directory, chain: chain, pair: pair}
-	c.renew, c.ask = usual(pair.Leaf), m.cfg.Now().Add(shortest)
+	now := m.cfg.Now()
+	// One that is due when it comes is not ordered again and again.
+	c.renew = later(usual(pair.Leaf), now.Add(max(pair.Leaf.NotAfter.Sub(now)/4, leastLife)))
+	c.ask = now.Add(askEvery)
 	return c, nil
 }
 

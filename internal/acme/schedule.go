@@ -14,6 +14,7 @@ const (
 	askLeast  = time.Minute
 	askMost   = 24 * time.Hour
 	shortLife = 10 * 24 * time.Hour
+	leastLife = time.Minute // until the next is got, whatever an issuer gave
 )
 
 // usual is when a certificate is renewed if its issuer has no opinion: after two thirds
@@ -70,9 +71,10 @@ func (m *Manager) askRenewal(ctx context.Context, issuer Issuer, c *certificate,
 }
 
 // within moves a time of renewal into the window that an issuer names, if it is not in
-// it. However late that is, there is time left for a few failures.
+// it. However late that is, there is time left for a few failures. A window that ends before
+// it begins is none (RFC 9773 section 4.2).
 func within(renew time.Time, info acme.RenewalInfo, leaf *x509.Certificate) time.Time {
-	if w := info.SuggestedWindow; renew.Before(w.Start) || renew.After(w.End) {
+	if w := info.SuggestedWindow; w.End.After(w.Start) && (renew.Before(w.Start) || renew.After(w.End)) {
 		renew = info.SelectedTime
 	}
 	if last := leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 6); renew.After(last) {

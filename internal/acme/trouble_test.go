@@ -2,8 +2,14 @@ package acme
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -99,5 +105,40 @@ func TestIssuerCannotAskForALifetime(t *testing.T) {
 	next := m.backOff(t.Context(), home, "https://issuer.invalid/dir", &Error{What: "not now", After: now.AddDate(68, 0, 0)})
 	if wait := next.Sub(now); wait < 24*time.Hour || wait > 8*24*time.Hour {
 		t.Errorf("it is asked again in %s", wait)
+	}
+}
+
+// An issuer whose certificates are due when they come, by their dates or by what it says of
+// them, is not asked for one after the other.
+func TestDueWhenItComes(t *testing.T) {
+	m := newManager(t, config(t, newNameServer(t), Issuer{Name: "Odd", Directory: "https://issuer.invalid/dir"}))
+	now := time.Now().Truncate(time.Second)
+	for _, left := range []time.Duration{5 * time.Second, time.Hour, 90 * 24 * time.Hour} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{home}, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.Add(left)}
+		der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := m.accept(home, m.cfg.Issuers[0], string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.renew.Before(now.Add(max(time.Minute, left/5))) || left > time.Hour && c.renew.After(now.Add(left)) {
+			t.Errorf("%s left: the next in %s", left, c.renew.Sub(now))
+		}
+		if c.ask.Before(now.Add(time.Hour)) {
+			t.Errorf("the issuer is asked when to renew in %s", c.ask.Sub(now))
+		}
+		for _, w := range [][2]time.Time{{}, {now, now.Add(-time.Hour)}} {
+			info := acme.RenewalInfo{}
+			info.SuggestedWindow.Start, info.SuggestedWindow.End = w[0], w[1]
+			if at := within(now.Add(time.Second), info, &x509.Certificate{NotBefore: now, NotAfter: now.AddDate(0, 3, 0)}); !at.Equal(now.Add(time.Second)) {
+				t.Errorf("the window %v moves it to %s", w, at)
+			}
+		}
 	}
 }
