@@ -92,7 +92,7 @@ func (m *Manager) write(ctx context.Context, name, text string) (clear func(), e
 		m.erase(ctx, zone, target, text)
 	}
 	if err := zone.Present(ctx, target, text); err != nil {
-		return clear, &Error{What: err.Error(), Hint: "is the token for the provider still good, and may it change this zone?", Err: err}
+		return clear, &Error{What: clean(err.Error()), Hint: "is the token for the provider still good, and may it change this zone?", Err: err}
 	}
 	return clear, m.arrived(ctx, target, text)
 }

@@ -51,13 +51,13 @@ func explain(err error) *Error {
 	case errors.As(err, &expired) && expired.Reason == x509.Expired:
 		return &Error{What: "the issuer's own certificate is not good by this machine's clock", Hint: hintClock, Err: err}
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &expired):
-		return &Error{What: "who answers at the issuer's address is not the issuer: " + last(err), Hint: "for an authority of your own, name its root: certificates.issuer_root", Err: err}
+		return &Error{What: "who answers at the issuer's address is not the issuer: " + clean(last(err)), Hint: "for an authority of your own, name its root: certificates.issuer_root", Err: err}
 	case errors.As(err, &disk):
 		return &Error{What: disk.Error(), Hint: disk.Hint, Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network):
-		return &Error{What: "the issuer cannot be reached: " + last(err), Hint: "is this machine on the Internet? " + hintAgain, Err: err}
+		return &Error{What: "the issuer cannot be reached: " + clean(last(err)), Hint: "is this machine on the Internet? " + hintAgain, Err: err}
 	}
-	return &Error{What: err.Error(), Err: err}
+	return &Error{What: clean(err.Error()), Err: err}
 }
 
 // last is the innermost of an error's causes, in words.
@@ -108,7 +108,7 @@ func explainProblem(p acme.Problem, err error) *Error {
 	case acme.ProblemTypeUserActionRequired:
 		return said("the issuer has new terms that somebody has to agree to", "see its own pages")
 	}
-	return said("the issuer refuses: "+strings.TrimPrefix(p.Type, acme.ProblemTypeNamespace), "")
+	return said("the issuer refuses: "+clean(strings.TrimPrefix(p.Type, acme.ProblemTypeNamespace)), "")
 }
 
 // clean makes what a stranger wrote fit for a line of a terminal.

@@ -58,6 +58,23 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Nothing that a stranger wrote comes into the owner's words as it is: neither a page that
+// answers in an issuer's place, nor a name in the certificate of whoever answers there.
+func TestExplainCleans(t *testing.T) {
+	const evil = "\x1b[2J"
+	long := evil + strings.Repeat("a", 1<<20)
+	for what, err := range map[string]error{
+		"a page":   fmt.Errorf("attempt 1: HTTP 502: %s", long),
+		"a kind":   acme.Problem{Type: acme.ProblemTypeNamespace + long},
+		"a name":   x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{long}}, Host: "issuer.example.org"},
+		"no route": &net.OpError{Op: "dial", Err: errors.New(long)},
+	} {
+		if e := explain(err); strings.Contains(e.What, "\x1b") || len(e.What) > 1000 {
+			t.Errorf("%s: %d bytes: %.100q", what, len(e.What), e.What)
+		}
+	}
+}
+
 // An issuer that asks to be left alone for a while is, also when the owner says "again"
 // and over a start.
 func TestRateLimited(t *testing.T) {
