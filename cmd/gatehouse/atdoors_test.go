@@ -28,6 +28,12 @@ func frontDoors(t *testing.T, change func(*config.Config), stands ...stance) *se
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
+	return frontDoorsOver(t, l, change, stands...)
+}
+
+// frontDoorsOver does, over a ledger that holds something already.
+func frontDoorsOver(t *testing.T, l *ledger.Ledger, change func(*config.Config), stands ...stance) *server {
+	t.Helper()
 	c := config.Default()
 	c.Home.Name, c.Home.HAURL = "house.home.arpa", "http://127.0.0.1:1"
 	c.Doors.HTTPS = &config.HTTPS{Listen: "127.0.0.1:0"}

@@ -15,9 +15,6 @@ import (
 
 // The port of the door https for devices that are known by a client certificate.
 
-// clientDays is how long a client certificate lasts if nobody says otherwise.
-const clientDays = 365
-
 // keepReplaced is how long a certificate counts after the next one was fetched: the person has
 // to install it first.
 const keepReplaced = 7 * 24 * time.Hour
@@ -72,8 +69,10 @@ func (s *server) openCertificateDoor(ctx context.Context, d *config.HTTPS) {
 type nextCertificates struct{ s *server }
 
 // Next implements web.Certificates.
-func (n nextCertificates) Next(ctx context.Context, d identity.Device, password string) ([]byte, error) {
-	file, err := n.s.clients.Issue(clientName(d.PersonName, d.Name), password, clientDays, false)
+func (n nextCertificates) Next(ctx context.Context, k identity.KeyInfo, password string) ([]byte, error) {
+	const day = 24 * time.Hour
+	d, days := k.Device, int((k.Expires.Sub(k.Created)+day/2)/day)
+	file, err := n.s.clients.Issue(clientName(d.PersonName, d.Name), password, days, false)
 	if err != nil {
 		return nil, err
 	}

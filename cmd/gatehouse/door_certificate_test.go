@@ -41,9 +41,27 @@ const certificateName = "house.home.arpa"
 
 func newCertificateHouse(t *testing.T, changes ...func(*config.Config)) *certificateHouse {
 	t.Helper()
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	people, err := identity.New(t.Context(), identity.Config{Ledger: l})
+	if err == nil {
+		_, err = people.AddPerson(t.Context(), "Anna", policy.RoleMember, "", "")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificateHouseOver(t, l, changes...)
+}
+
+// certificateHouseOver is such a house over a ledger that knows Anna.
+func certificateHouseOver(t *testing.T, l *ledger.Ledger, changes ...func(*config.Config)) *certificateHouse {
+	t.Helper()
 	home := httptest.NewServer(hatest.New(hatest.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}))
 	t.Cleanup(home.Close)
-	s := frontDoors(t, func(c *config.Config) {
+	s := frontDoorsOver(t, l, func(c *config.Config) {
 		c.Home.HAURL = home.URL
 		c.Doors.HTTPS.CertificateListen = "127.0.0.1:0"
 		for _, change := range changes {
@@ -53,8 +71,6 @@ func newCertificateHouse(t *testing.T, changes ...func(*config.Config)) *certifi
 	h := &certificateHouse{server: s, t: t, dir: t.TempDir()}
 	h.root = filepath.Join(h.dir, "root.pem")
 	h.must(os.WriteFile(h.root, s.authority.RootPEM(), 0o600))
-	_, err := s.identity.AddPerson(t.Context(), "Anna", policy.RoleMember, "", "")
-	h.must(err)
 	return h
 }
 
@@ -292,9 +308,38 @@ func TestCertificatesThatOpenNothing(t *testing.T) {
 	}
 }
 
+// certificateFrom is a house where Anna has had a certificate for a while, for so many days.
+func certificateFrom(t *testing.T, since time.Time, days int) (*certificateHouse, fetched) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	then := func() time.Time { return since }
+	l, err := ledger.Open(t.Context(), "", ledger.NewKey())
+	must(err)
+	t.Cleanup(func() { _ = l.Close() })
+	clients, err := pki.OpenClients(t.Context(), l, then)
+	must(err)
+	file, err := clients.Issue("Anna, Pixel 8", "password", days, false)
+	must(err)
+	people, err := identity.New(t.Context(), identity.Config{Ledger: l, Now: then})
+	must(err)
+	_, err = people.AddPerson(t.Context(), "Anna", policy.RoleMember, "", "")
+	must(err)
+	d, err := people.AddKey(t.Context(), "Anna", "Pixel 8", identity.NewKey{Key: policy.Key{Kind: identity.KindCertificate, ID: file.KeyID}, Expires: file.Expires})
+	must(err)
+	h := certificateHouseOver(t, l)
+	f := fetched{file: filepath.Join(h.dir, "since.p12"), password: "password", device: d.ID}
+	must(os.WriteFile(f.file, file.PKCS12, 0o600))
+	return h, f
+}
+
 // In its last 30 days a device fetches the next certificate itself; it stays the same device.
 func TestCertificateIsRenewed(t *testing.T) {
-	h := newCertificateHouse(t)
+	h, f := certificateFrom(t, time.Now().AddDate(0, 0, -190), 200)
 	const path = "/_gatehouse/auth/certificate"
 	origin := "Origin: https://" + certificateName + ":" + h.port("certificates")
 	young := h.invite(365, false)
@@ -304,7 +349,13 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if status, _ := h.curl("certificates", path, append(young.curl(), "-H", origin, "-d", "password=correct-horse")...); status != 409 {
 		t.Errorf("a young one is renewed: %d", status)
 	}
-	f := h.invite(10, false)
+	guest := h.invite(7, false)
+	if status, page := h.curl("certificates", path, guest.curl()...); status != 200 || strings.Contains(page, "<form") {
+		t.Errorf("a guest's: %d %s", status, page)
+	}
+	if status, _ := h.curl("certificates", path, append(guest.curl(), "-H", origin, "-d", "password=correct-horse")...); status != 409 {
+		t.Errorf("a guest's is renewed: %d", status)
+	}
 	if status, page := h.curl("certificates", path, f.curl()...); status != 200 || !strings.Contains(page, "<form") {
 		t.Fatalf("the page: %d %s", status, page)
 	}
@@ -321,6 +372,9 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	next := fetched{file: filepath.Join(h.dir, "next.p12"), password: "correct-horse"}
 	h.must(os.WriteFile(next.file, []byte(data), 0o600))
+	if leaf := next.pair(t).Leaf; time.Until(leaf.NotAfter).Round(24*time.Hour) != 200*24*time.Hour {
+		t.Errorf("the next one lasts until %s", leaf.NotAfter)
+	}
 	for _, c := range []fetched{f, next} { // the old one for a while yet
 		if status, _ := h.curl("certificates", "/", c.curl()...); status != 200 {
 			t.Errorf("answered %d", status)
@@ -387,7 +441,8 @@ func TestOneEndingForADevice(t *testing.T) {
 		}
 	}
 	k := h.identity.Keys(identity.KindCertificate)[0]
-	_, err := nextCertificates{h.server}.Next(t.Context(), k.Device, "correct-horse")
+	k.Created = k.Created.AddDate(-1, 0, 0)
+	_, err := nextCertificates{h.server}.Next(t.Context(), k, "correct-horse")
 	h.must(err)
 	all = h.clientEndings()
 	if len(all) != 2 || len(h.identity.Keys(identity.KindCertificate)) != 3 {

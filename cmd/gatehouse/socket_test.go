@@ -235,11 +235,7 @@ func TestRenewalsDropNoSocket(t *testing.T) {
 		a := h.app(f, h.roots())
 		a.logIn("anna", "anna")
 		c := a.socket()
-		d := identity.Device{}
-		for _, k := range h.identity.Keys(identity.KindCertificate) {
-			d = k.Device
-		}
-		_, err := nextCertificates{h.server}.Next(t.Context(), d, "correct-horse")
+		_, err := nextCertificates{h.server}.Next(t.Context(), h.identity.Keys(identity.KindCertificate)[0], "correct-horse")
 		h.must(err)
 		a.lives(c, 1)
 		if _, err := h.shakes(&tls.Config{Certificates: []tls.Certificate{f.pair(t)}}); err != nil {

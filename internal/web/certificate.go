@@ -13,9 +13,9 @@ import (
 
 // Certificates makes the next certificate of a device that has one.
 type Certificates interface {
-	// Next returns a PKCS #12 file for a device, sealed with a password, and makes its key the
-	// device's, in place of the one it has.
-	Next(ctx context.Context, d identity.Device, password string) ([]byte, error)
+	// Next returns a PKCS #12 file for the device of a key, sealed with a password, and makes
+	// its key the device's, in place of the one it has and for as long as that one was for.
+	Next(ctx context.Context, k identity.KeyInfo, password string) ([]byte, error)
 }
 
 // renewFrom is how long before its end a certificate can be renewed.
@@ -84,6 +84,7 @@ type renewView struct {
 	Person, Label string
 	Expires       time.Time
 	Due           bool // it can be renewed now
+	Brief         bool // it never can
 	Least, Most   int  // characters of a password
 	Wrong         bool // the password that came was none
 }
@@ -100,8 +101,12 @@ func (p *Pages) shownKey(c *call) (identity.KeyInfo, error) {
 	return k, nil
 }
 
+// isBrief reports whether a certificate was made for so short a time that the owner meant its
+// end: a guest's does not renew itself.
+func isBrief(k identity.KeyInfo) bool { return k.Expires.Sub(k.Created) <= renewFrom }
+
 // isDue reports whether a certificate can be renewed.
-func isDue(k identity.KeyInfo) bool { return time.Until(k.Expires) < renewFrom }
+func isDue(k identity.KeyInfo) bool { return !isBrief(k) && time.Until(k.Expires) < renewFrom }
 
 // renewPage shows how long the certificate lasts by which the device is known.
 func (p *Pages) renewPage(c *call) error { return p.showRenewal(c, http.StatusOK, false) }
@@ -112,7 +117,7 @@ func (p *Pages) showRenewal(c *call, status int, wrong bool) error {
 		return err
 	}
 	return p.show(c, status, "renew", view{Title: c.lang.words.RenewTitle,
-		Page: renewView{k.Device.PersonName, k.Device.Name, k.Expires, isDue(k), minFilePassword, maxFilePassword, wrong}})
+		Page: renewView{k.Device.PersonName, k.Device.Name, k.Expires, isDue(k), isBrief(k), minFilePassword, maxFilePassword, wrong}})
 }
 
 // renewCertificate sends the next certificate of the device that asks.
@@ -132,7 +137,7 @@ func (p *Pages) renewCertificate(c *call) error {
 	if len(password) < minFilePassword || len(password) > maxFilePassword {
 		return p.showRenewal(c, http.StatusUnprocessableEntity, true)
 	}
-	file, err := p.cfg.Certificates.Next(c.r.Context(), k.Device, password)
+	file, err := p.cfg.Certificates.Next(c.r.Context(), k, password)
 	if err != nil {
 		return err
 	}

@@ -71,11 +71,11 @@ type messages struct {
 	NoInviteText  string
 	NoInviteMore  string
 
-	HandoutTitle, HandoutLead, HandoutDevice        string
-	HandoutFetch, HandoutInstall, HandoutUse        string
-	HandoutButton, HandoutOnce                      string
-	RenewTitle, RenewLead, RenewExpires, RenewLater string
-	RenewPassword, RenewPasswordHint, RenewWrong    string
+	HandoutTitle, HandoutLead, HandoutDevice                    string
+	HandoutFetch, HandoutInstall, HandoutUse                    string
+	HandoutButton, HandoutOnce                                  string
+	RenewTitle, RenewLead, RenewExpires, RenewLater, RenewNever string
+	RenewPassword, RenewPasswordHint, RenewWrong                string
 
 	// one's own page
 	OwnTitle       string

@@ -74,6 +74,7 @@ func german() *messages {
 		RenewLead:         "Du bist {name}.",
 		RenewExpires:      "Es gilt bis",
 		RenewLater:        "In seinen letzten 30 Tagen kannst du hier das nächste holen.",
+		RenewNever:        "Es wurde für kurze Zeit gemacht und endet dann. Wer dieses Haus hütet, kann dir ein neues geben.",
 		RenewPassword:     "Ein Passwort für die Datei",
 		RenewPasswordHint: "Mindestens 8 Zeichen. Du tippst es beim Installieren noch einmal ein; es wird nirgends aufbewahrt.",
 		RenewWrong:        "Das Passwort hat 8 bis 128 Zeichen.",

@@ -74,6 +74,7 @@ func english() *messages {
 		RenewLead:         "You are {name}.",
 		RenewExpires:      "It is good until",
 		RenewLater:        "In its last 30 days you can fetch the next one here.",
+		RenewNever:        "It was made for a short time and ends then. Whoever keeps this house can give you another.",
 		RenewPassword:     "A password for the file",
 		RenewPasswordHint: "At least 8 characters. You type it once more when you install the file; it is kept nowhere.",
 		RenewWrong:        "The password has 8 to 128 characters.",
