@@ -276,7 +276,10 @@ func (i *Identity) admitReplacement(deviceID string, n NewKey, keep time.Time) (
 // caller holds writing.
 func (i *Identity) keysOver(now time.Time) (over []*deviceKey) {
 	for _, k := range i.keys {
-		if !k.over && k.device.revoked.IsZero() && !k.counts(now) {
+		switch {
+		case k.counts(now):
+			k.over = false // the clock was ahead
+		case !k.over && k.device.revoked.IsZero():
 			k.over = true
 			over = append(over, k)
 		}
@@ -372,7 +375,9 @@ func (i *Identity) loadKeys(tx *ledger.Tx) error {
 		if !ok {
 			return fmt.Errorf("the key %s of device %s cannot be read", id, device)
 		}
-		i.addKey(&deviceKey{key: policy.Key{Kind: kind, ID: id}, device: d, data: data, created: ledger.Instant(created), expires: ledger.Instant(expires)})
+		k := &deviceKey{key: policy.Key{Kind: kind, ID: id}, device: d, data: data, created: ledger.Instant(created), expires: ledger.Instant(expires)}
+		k.over = !k.counts(i.cfg.Now()) // nothing hangs on it: we have just started
+		i.addKey(k)
 		return nil
 	}, `SELECT kind, id, device_id, data, created, expires FROM device_keys`)
 }

@@ -103,6 +103,35 @@ func TestKeyExpires(t *testing.T) {
 	if all := h.Devices(); len(all) != 1 || all[0].Expires.IsZero() {
 		t.Errorf("after a restart: %+v", all)
 	}
+	h.events = nil
+	h.tidy(ctx)
+	if ended := h.endedNow(); len(ended) != 0 || len(h.events) != 0 {
+		t.Errorf("told anew after a restart: %v, %v", ended, h.events)
+	}
+}
+
+// A key ends what hangs on it though a clock that was ahead for a while has ended it before.
+func TestKeyExpiresAfterAWrongClock(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	_, err := h.AddPerson(ctx, "Anna", policy.RoleMember, "", "")
+	h.must(err)
+	_, err = h.AddKey(ctx, "Anna", "Phone", NewKey{Key: peerKey("k1"), Expires: h.now.Add(time.Hour)})
+	h.must(err)
+	for _, restart := range []bool{false, true} {
+		h.pass(48 * time.Hour)
+		if restart {
+			h.restart()
+		}
+		h.tidy(ctx)
+		h.pass(-48 * time.Hour)
+		h.tidy(ctx)
+	}
+	h.endedNow()
+	h.pass(time.Hour)
+	h.tidy(ctx)
+	if ended := h.endedNow(); len(ended) != 1 {
+		t.Errorf("ended %v", ended)
+	}
 }
 
 // A key that is replaced counts a while longer, and the device stays the same.
