@@ -219,9 +219,9 @@ func (f *flight) enlist(end func()) (remove func(), ok bool) {
 		session = "" // the end of an old session of its web view is not the app's
 	}
 	open := f.decision.Reason == policy.ReasonHome
-	remove = f.gw.live.put(lasting{f.who.Device, session, open, end})
+	remove = f.gw.live.put(lasting{f.who.Device, session, f.key, open, end})
 	if f.keyDevice != "" && f.keyDevice != f.who.Device {
-		ofKey, ofDevice := f.gw.live.put(lasting{f.keyDevice, "", false, end}), remove
+		ofKey, ofDevice := f.gw.live.put(lasting{f.keyDevice, "", f.key, false, end}), remove
 		remove = func() { ofKey(); ofDevice() }
 	}
 	if open && f.closed() || f.who.Device != "" && !f.stillLive() {

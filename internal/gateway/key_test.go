@@ -67,6 +67,25 @@ func TestKeyIsProofOfItsDevice(t *testing.T) {
 	}
 }
 
+// What is open by a key ends with it, though its device has another by then; what is open by
+// that one stays.
+func TestReplacedKeyEndsWhatIsOpen(t *testing.T) {
+	h, shown, d := byKey(t, false)
+	b := h.stranger()
+	b.loggedIn("anna", "anna")
+	before := b.ready()
+	next := policy.Key{Kind: identity.KindPeer, ID: "k2"}
+	h.must(h.id.ReplaceKey(t.Context(), d.ID, identity.NewKey{Key: next}, time.Now().Add(time.Hour)))
+	shown.Store(&next)
+	after := b.ready()
+	h.must(h.id.ReplaceKey(t.Context(), d.ID, identity.NewKey{Key: next}, time.Now()))
+	if _, _, err := before.Read(t.Context()); err == nil {
+		t.Error("the socket that was opened by the first key lives on")
+	}
+	b.say(after, `{"id":1,"type":"ping"}`)
+	b.hears(after, `"pong"`)
+}
+
 // A key that is nobody's, or has expired, opens nothing: not the sign-in page either.
 func TestUnknownKeyIsRefused(t *testing.T) {
 	h, shown, d := byKey(t, false)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"gatehouse/internal/identity"
+	"gatehouse/internal/policy"
 )
 
 // live knows every connection that outlasts a moment, so that the end of a device
@@ -16,7 +17,8 @@ type live struct {
 
 type lasting struct {
 	device, session string
-	open            bool // was let in because everybody was
+	key             policy.Key // that its connection has shown; zero without one
+	open            bool       // was let in because everybody was
 	end             func()
 }
 
@@ -37,10 +39,10 @@ func (l *live) put(x lasting) (remove func()) {
 	}
 }
 
-// end ends what belongs to an ended session, or to a whole device.
+// end ends what belongs to an ended session or key, or to a whole device.
 func (l *live) end(e identity.Ended) {
 	l.endIf(func(x lasting) bool {
-		return x.device != "" && x.device == e.Device && (e.Session == "" || x.session == e.Session)
+		return x.device != "" && x.device == e.Device && (e.Session == "" || x.session == e.Session) && (e.Key == policy.Key{} || x.key == e.Key)
 	})
 }
 

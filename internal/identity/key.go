@@ -192,9 +192,10 @@ func (k *deviceKey) write(tx *ledger.Tx) error {
 // ErrNotFound if there is no such device, ErrRevoked if it was revoked.
 func (i *Identity) ReplaceKey(ctx context.Context, deviceID string, n NewKey, keep time.Time) error {
 	i.writing.Lock()
+	var gone []*deviceKey
 	k, olds, err := i.admitReplacement(deviceID, n, keep)
 	if err == nil {
-		gone := k.tooMany(i.cfg.Now())
+		gone = k.tooMany(i.cfg.Now())
 		err = i.change(ctx, func(tx *ledger.Tx) error {
 			for _, old := range gone {
 				if _, err := tx.Exec(`DELETE FROM device_keys WHERE kind = $1 AND id = $2`, old.key.Kind, old.key.ID); err != nil {
@@ -220,10 +221,15 @@ func (i *Identity) ReplaceKey(ctx context.Context, deviceID string, n NewKey, ke
 		})
 	}
 	i.writing.Unlock()
-	if err == nil {
-		i.watchers.tellKeys()
+	if err != nil {
+		return err
 	}
-	return err
+	for _, old := range gone {
+		i.watchers.tell(Ended{Device: deviceID, Key: old.key})
+	}
+	i.tidyKeys() // what counted until now
+	i.watchers.tellKeys()
+	return nil
 }
 
 // tooMany returns the keys of its device that go when k comes: those that do not count first,
@@ -292,16 +298,22 @@ func (i *Identity) tidyKeys() {
 	i.writing.Lock()
 	now := i.cfg.Now()
 	over := i.keysOver(now)
-	left := make(map[*device]bool)
+	ended := make(map[*device]bool)
+	var old []Ended
 	for _, k := range over {
-		left[k.device] = len(k.device.liveKeys(now)) > 0
+		if len(k.device.liveKeys(now)) == 0 {
+			ended[k.device] = true
+		} else {
+			old = append(old, Ended{Device: k.device.id, Key: k.key})
+		}
 	}
 	i.writing.Unlock()
-	for d, another := range left {
-		if !another {
-			i.emit(event.SessionExpired, nil, d.person, d.id, d.name)
-			i.watchers.tell(Ended{Device: d.id})
-		}
+	for d := range ended {
+		i.emit(event.SessionExpired, nil, d.person, d.id, d.name)
+		i.watchers.tell(Ended{Device: d.id})
+	}
+	for _, e := range old {
+		i.watchers.tell(e)
 	}
 	if len(over) > 0 {
 		i.watchers.tellKeys()

@@ -154,7 +154,10 @@ func TestReplacedKeyCountsForAWhile(t *testing.T) {
 	if _, ok := h.KeyHolder(peerKey("k1")); ok {
 		t.Error("the old key counts on")
 	}
-	if _, ok := h.KeyHolder(peerKey("k2")); !ok || len(h.endedNow()) != 0 {
+	if ended := h.endedNow(); len(ended) != 1 || ended[0] != (Ended{Device: d.ID, Key: peerKey("k1")}) {
+		t.Errorf("ended: %v", ended)
+	}
+	if _, ok := h.KeyHolder(peerKey("k2")); !ok {
 		t.Error("the device ended with its old key")
 	}
 	h.must(h.RevokeDevice(ctx, d.ID))

@@ -93,7 +93,7 @@ func TestAnotherPersonInThisBrowser(t *testing.T) {
 		t.Errorf("signed in as %+v", now.Who)
 	}
 	h.stands(anna, StandingEnded, policy.ProofNone)
-	if got := h.endedNow(); !slices.Equal(got, []Ended{{was.Who.Device, was.Session}}) {
+	if got := h.endedNow(); !slices.Equal(got, []Ended{{Device: was.Who.Device, Session: was.Session}}) {
 		t.Errorf("watchers were told %v", got)
 	}
 }
@@ -103,7 +103,7 @@ func TestEndedSessionsAreTold(t *testing.T) {
 	olga := newPhone(t)
 	cookie := h.becomeOwner(olga).Cookie
 	r := h.Recognise(cookie)
-	told := []Ended{{r.Who.Device, r.Session}}
+	told := []Ended{{Device: r.Who.Device, Session: r.Session}}
 	h.must(h.EndSession(ctx, r.Session))
 	h.must(h.EndSession(ctx, r.Session))
 	if got := h.endedNow(); !slices.Equal(got, told) {
@@ -118,7 +118,7 @@ func TestEndedSessionsAreTold(t *testing.T) {
 	h.tidy(ctx)
 	h.tidy(ctx)
 	r = h.stands(cookie, StandingEnded, policy.ProofNone)
-	if got := h.endedNow(); !slices.Equal(got, []Ended{{r.Who.Device, r.Session}}) {
+	if got := h.endedNow(); !slices.Equal(got, []Ended{{Device: r.Who.Device, Session: r.Session}}) {
 		t.Errorf("expired: told %v", got)
 	}
 	if !h.saw(event.SessionExpired) || !h.saw(event.SessionEnded) {

@@ -67,8 +67,12 @@ type SessionInfo struct {
 	Ended      time.Time // zero while it lives
 }
 
-// Ended says what ended: a session, or with Session "" a whole device.
-type Ended struct{ Device, Session string }
+// Ended says what ended: a session, one of several keys of a device, or with neither a whole
+// device.
+type Ended struct {
+	Device, Session string
+	Key             policy.Key
+}
 
 // Invitation lets one browser become known, once.
 type Invitation struct {
