@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,54 @@ import (
 const (
 	http01Patience = 5 * time.Second
 	http01Head     = 4 << 10 // bytes of a request at most
-	http01Many     = 32      // connections at a time
+	http01Many     = 256     // connections at a time
+	http01Each     = 8       // of them from one source: nobody alone keeps an issuer out
 )
+
+// crowd is who is connected now, by source.
+type crowd struct {
+	mu  sync.Mutex
+	all int
+	by  map[netip.Prefix]int
+}
+
+// enter reports whether there is room for one more from an address, who leaves by leave.
+func (c *crowd) enter(addr net.Addr) (leave func(), ok bool) {
+	source := sourceOf(addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all >= http01Many || c.by[source] >= http01Each {
+		return nil, false
+	}
+	c.all++
+	c.by[source]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all--
+		if c.by[source]--; c.by[source] == 0 {
+			delete(c.by, source)
+		}
+	}, true
+}
+
+// sourceOf is an address of IPv4, or the network of one of IPv6.
+func sourceOf(addr net.Addr) netip.Prefix {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	a := tcp.AddrPort().Addr().Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	source, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return source
+}
 
 // ServeHTTP01 answers HTTP-01 challenges at a listener, which it closes when ctx ends.
 func (m *Manager) ServeHTTP01(ctx context.Context, l net.Listener) error {
@@ -28,7 +75,7 @@ func (m *Manager) ServeHTTP01(ctx context.Context, l net.Listener) error {
 	defer stop()
 	var all sync.WaitGroup
 	defer all.Wait()
-	room := make(chan struct{}, http01Many)
+	here := crowd{by: map[netip.Prefix]int{}}
 	for {
 		c, err := l.Accept()
 		if ctx.Err() != nil {
@@ -46,15 +93,15 @@ func (m *Manager) ServeHTTP01(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		select {
-		case room <- struct{}{}:
-			all.Go(func() {
-				defer func() { <-room }()
-				m.answerHTTP01(ctx, c)
-			})
-		default:
+		leave, ok := here.enter(c.RemoteAddr())
+		if !ok {
 			_ = c.Close()
+			continue
 		}
+		all.Go(func() {
+			defer leave()
+			m.answerHTTP01(ctx, c)
+		})
 	}
 }
 
