@@ -216,7 +216,7 @@ type watchers struct {
 	keys map[int]func()
 }
 
-// Watch has f called for each session that ends and each device that is revoked,
+// Watch has f called for each session and key that ends and each device that is revoked,
 // after the ledger has it and nobody is recognised by it any more. f is called by
 // whoever ended it and must not wait. stop ends the watch; a call that has begun
 // may still be running when it returns.
