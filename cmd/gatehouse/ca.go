@@ -237,7 +237,7 @@ func (a *app) newCARotateCommand() *cobra.Command {
 		Long: `Makes another root for the names of the configuration, while the old one goes on
 counting: have each device trust the new one, on the page that "gatehouse ca
 fingerprint" names, for as long as that takes. Then --finish has it take over and
-destroys the old key. Connections that stand are not touched, and the server goes on.
+deletes the old key. Connections that stand are not touched, and the server goes on.
 
 A device that does not trust the new root by then is warned, and a companion app on it
 no longer connects, until it does. The old root stays in every device that trusted it:

@@ -15,7 +15,7 @@ const nextSecret = "pki/next"
 
 // A rotation has two steps. Prepare makes the next root while certificates go on being the
 // old one's, so that every device can be told to trust it before it counts; Finish has it
-// take over, and destroys the old key. Between the two, nothing that trusts the old root is
+// take over, and deletes the old key. Between the two, nothing that trusts the old root is
 // shut out, however long it takes. It costs no safety: a device believes the old root until
 // somebody takes it out there, whatever the house shows meanwhile. There is no date at which
 // the next one takes over by itself: nobody but the owner knows which devices are left.
