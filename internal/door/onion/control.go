@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Bounds of what tor may say. It is a program of this machine and answers in short lines;
@@ -223,7 +225,7 @@ func (c *control) protocol(ctx context.Context) (methods, cookie string, err err
 // readCookie reads tor's cookie. A file of another length is none: what tor says of its
 // place is no reason to read just anything.
 func readCookie(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe in its place is not waited for
 	if errors.Is(err, os.ErrPermission) {
 		return nil, &trouble{"tor's cookie " + name + " may not be read",
 			"make the gateway's user a member of the group that may, as in: adduser gatehouse debian-tor"}

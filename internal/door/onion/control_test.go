@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // write writes a message as tor does.
@@ -184,6 +185,19 @@ func TestOnlyTheTorThatHasTheCookieIsCommanded(t *testing.T) {
 		c := conversation(t, [2]string{"PROTOCOLINFO 1", "250-AUTH METHODS=SAFECOOKIE COOKIEFILE=\"" + file + "\"\r\n250 OK\r\n"})
 		if err := c.authenticate(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "cookie") {
 			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// Whoever answers at the control port may name any file as its cookie. A pipe is not waited for.
+func TestCookieIsAFile(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "cookie")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{pipe, filepath.Dir(pipe), "/dev/zero", filepath.Join(filepath.Dir(pipe), "none")} {
+		if secret, err := readCookie(name); err == nil {
+			t.Errorf("%s is read as %x", name, secret)
 		}
 	}
 }
