@@ -175,6 +175,9 @@ func start(t *testing.T, c *exec.Cmd) (addr string) {
 		over := time.AfterFunc(5*time.Second, func() { _ = c.Process.Kill() })
 		_ = c.Wait()
 		over.Stop()
+		if t.Failed() {
+			t.Logf("%s: %v, and said:\n%s", c, c.ProcessState, stderr.String())
+		}
 	})
 	port, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {

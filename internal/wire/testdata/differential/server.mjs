@@ -22,6 +22,8 @@ function answer(req, res) {
 
 const server = http.createServer({ insecureHTTPParser: false, requireHostHeader: true, maxHeaderSize: 64 * 1024, keepAliveTimeout: 60000 }, answer);
 server.on('checkContinue', (req, res) => { res.writeContinue(); answer(req, res); });
+// Who goes away early ends their own connection, also one that was upgraded, and not the server.
+server.on('connection', (socket) => socket.on('error', () => {}));
 server.on('upgrade', (req, socket) => {
   const json = text(req, Buffer.alloc(0));
   socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`);
